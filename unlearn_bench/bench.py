@@ -1,0 +1,165 @@
+"""What commands do, without printing: choose configurations, make the runs that are missing, read tables.
+
+Torch is imported inside the functions that train, so that reports start without it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.config import Benchmarks, Row, Selection, select
+from unlearn_bench.report.tables import Table, build_table
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import RunRecord, Status
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """Where and how runs are made.
+
+    Attributes:
+        data: folder of data sets; None for the default.
+        download: whether a missing data set may be fetched.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        workers: runs at a time; None for one a core on a CPU, else 1.
+        progress: told of every step: (task, done, total).
+        say: told of every run that ended, a line each.
+    """
+
+    data: Path | None
+    download: bool
+    device: str
+    workers: int | None
+    progress: Callable[[str, int, int], None]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What carrying out some rows came to: runs in all, those that were made now, and their statuses."""
+
+    runs: tuple[str, ...]
+    made: tuple[Status, ...]
+
+    @property
+    def failures(self) -> int:
+        """Runs made now that are not done."""
+        return sum(status != "done" for status in self.made)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Some configurations, the file that describes them and the database that records them."""
+
+    benchmarks: Benchmarks
+    selection: Selection
+    store: Store
+
+    @classmethod
+    def choose(cls, benchmarks: Benchmarks, store: Store, **choice: Any) -> Bench:
+        """Returns the bench of a choice, see :func:`unlearn_bench.config.select`."""
+        return cls(benchmarks, select(benchmarks, **choice), store)
+
+    def rows(self, tables: Sequence[str]) -> list[Row]:
+        """Returns the rows of these tables with ``retrained``, which every gap needs."""
+        rows = [Row(method="retrained")]
+        for name in tables:
+            rows += self.benchmarks.table(name).full_rows
+        return rows
+
+    def with_method(
+        self, method: str, preset: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Bench, Row]:
+        """Returns the bench and the row of one method with the options of a preset, and the given ones over them.
+
+        Options of a reference change the recipe, hence the experiment: every model of it is another one.
+
+        Raises:
+            UnknownNameError, OptionError: no such method, preset or option, or a value out of range.
+        """
+        from unlearn_bench.methods import methods  # noqa: PLC0415
+        from unlearn_bench.options import complete  # noqa: PLC0415
+        from unlearn_bench.plan import with_preset  # noqa: PLC0415
+
+        entry = methods.get(method)
+        given = with_preset(entry, preset, options or {})
+        checked = complete(entry.function, given, f"method '{method}'")
+        stated = {name: checked[name] for name in given}
+        if not entry.from_scratch:
+            return self, Row(method=method, options=stated)
+        experiment = self.selection.experiment
+        experiment = replace(experiment, recipe={**experiment.recipe, **stated})
+        return replace(self, selection=replace(self.selection, experiment=experiment)), Row(method=method)
+
+    def carry_out(self, rows: Sequence[Row], machinery: Machinery) -> Outcome:
+        """Makes and records the runs of ``rows`` that are missing, references first.
+
+        Raises:
+            UserError: a name, option, forget set or data set that does not exist; nothing is recorded.
+        """
+        from unlearn_bench.data import data_folder, load  # noqa: PLC0415
+        from unlearn_bench.environment import choose_device  # noqa: PLC0415
+        from unlearn_bench.executors.local import execute  # noqa: PLC0415
+        from unlearn_bench.plan import check, make_plan  # noqa: PLC0415
+
+        selection = self.selection
+        check(selection, rows)
+        device = choose_device(machinery.device)
+        dataset = load(
+            selection.source,
+            folder=data_folder(self.benchmarks.home, machinery.data),
+            train_per_class=selection.experiment.train_per_class,
+            test_per_class=selection.experiment.test_per_class,
+            download=machinery.download,
+            progress=machinery.progress,
+        )
+        plan = make_plan(selection, rows, dataset, self.store)
+        statuses: list[Status] = []
+
+        def finished(title: str, status: Status, error: str | None) -> None:
+            statuses.append(status)
+            reason = f" ({error})" if error else ""
+            machinery.say(f"[{len(statuses)}/{len(plan.missing)}] {title}: {status}{reason}")
+
+        if plan.missing:
+            execute(
+                plan.missing,
+                store=self.store,
+                dataset=dataset,
+                device=device,
+                workers=machinery.workers or (_cores() if device.type == "cpu" else 1),
+                progress=machinery.progress,
+                finished=finished,
+            )
+        return Outcome(tuple(task.spec.key for task in plan.tasks), tuple(statuses))
+
+    def table(self, name: str) -> Table:
+        """Returns a table of what the database holds.
+
+        Raises:
+            UnknownNameError: no such table.
+            MissingRunError: a configuration has no retrained run.
+        """
+        return build_table(name, self.benchmarks.table(name), self._by_label(), self.store)
+
+    def recorded(self, keys: Sequence[str]) -> list[RunRecord]:
+        """Returns the runs of these keys, in the order of the keys."""
+        found = {run.key: run for run in self.store.runs(experiment_key=self.selection.experiment.key)}
+        return [found[key] for key in keys if key in found]
+
+    def _by_label(self) -> Selection:
+        """Returns the selection with classes named by their labels, as runs are recorded."""
+        names = self.store.class_names(self.selection.experiment.dataset)
+        labels = {name: str(label) for label, name in enumerate(names)}
+        forget = (",".join(labels.get(word, word) for word in item.split(",")) for item in self.selection.forget)
+        return replace(self.selection, forget=tuple(forget))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, which a container may narrow
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,321 @@
+"""The command line: parse, one call, print. The only error boundary, and with ``terminal`` the only place that prints."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unlearn_bench.errors import OptionError, UserError, unknown_name
+
+if TYPE_CHECKING:
+    from unlearn_bench.bench import Bench
+    from unlearn_bench.config import Benchmarks, Row
+    from unlearn_bench.report.tables import Table
+
+app = typer.Typer(
+    name="unlearn-bench",
+    help="Did the model forget as if it had been retrained without the forget set?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="benchmarks.yaml; default: the nearest upwards.")]
+DbOption = Annotated[
+    str | None,
+    typer.Option("--db", help="Database URL; default: UNLEARN_BENCH_DB, else results/runs.sqlite by benchmarks.yaml."),
+]
+ProfileOption = Annotated[str | None, typer.Option("--profile", help="Scale: demo, small, paper.")]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", help="digits, cifar10 or folder:PATH.")]
+SettingOption = Annotated[str | None, typer.Option("--setting", help="What a forget set is; see `list settings`.")]
+ForgetOption = Annotated[
+    list[str] | None, typer.Option("--forget", help="Forget set: a class (3 or cat), classes (3,5). Repeatable.")
+]
+SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Seed of a configuration. Repeatable.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder of data sets; default: UNLEARN_BENCH_DATA, else data/ by benchmarks.yaml.")
+]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch a missing data set, checksum verified.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16, for training.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time; default: cores on a CPU, else 1.")]
+TableOption = Annotated[str, typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.")]
+FormatOption = Annotated[str, typer.Option("--format", help="text, markdown, latex, csv or json.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", help="Write to this file instead of the screen.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, NAME=VALUE. Repeatable.")]
+
+
+
+
+@app.command()
+def train(
+    profile: ProfileOption = None,
+    dataset: DatasetOption = None,
+    setting: SettingOption = None,
+    forget: ForgetOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    db: DbOption = None,
+    data: DataOption = None,
+    download: DownloadOption = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Train reference models: the original; with --forget also the retrained; alone, all of the default benchmark."""
+    from unlearn_bench.config import Row
+
+    names = ["original"] if dataset is not None and forget is None else ["original", "retrained"]
+    bench = _bench(config, db, profile, dataset, setting, forget, seed, precision)
+    _carry_out(bench, [Row(method=name) for name in names], data, download, device, workers, show=names)
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Option("--method", help="The method to run; see `list methods`.")],
+    sets: SetOption = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="An option set of the method, such as paper.")] = None,
+    profile: ProfileOption = None,
+    dataset: DatasetOption = None,
+    setting: SettingOption = None,
+    forget: ForgetOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    db: DbOption = None,
+    data: DataOption = None,
+    download: DownloadOption = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Run one method, the models it needs first, and print every metric."""
+    bench = _bench(config, db, profile, dataset, setting, forget, seed, precision)
+    bench, row = bench.with_method(method, preset, _parse_sets(sets or []))
+    _carry_out(bench, [row], data, download, device, workers, show=[method])
+
+
+@app.command()
+def reproduce(
+    table: TableOption,
+    profile: ProfileOption = None,
+    dataset: DatasetOption = None,
+    forget: ForgetOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    db: DbOption = None,
+    data: DataOption = None,
+    download: DownloadOption = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Make every run of a table that is missing, references first, and print the table."""
+    bench = _bench(config, db, profile, dataset, None, forget, seed, precision)
+    _carry_out(bench, bench.rows([table]), data, download, device, workers, tables=[table])
+
+
+@app.command()
+def demo(
+    config: ConfigOption = None, db: DbOption = None, device: DeviceOption = "auto", workers: WorkersOption = None
+) -> None:
+    """Measure the paper's class unlearning (tables 3 and A) on handwritten digits: minutes on a laptop."""
+    bench = _bench(config, db, "demo")
+    tables = ["3", "A"]
+    _carry_out(bench, bench.rows(tables), None, False, device, workers, tables=tables)
+
+
+@app.command()
+def report(
+    table: TableOption,
+    format: FormatOption = "text",  # noqa: A002  (the option's name)
+    profile: ProfileOption = None,
+    dataset: DatasetOption = None,
+    forget: ForgetOption = None,
+    seed: SeedOption = None,
+    precision: PrecisionOption = None,
+    output: OutputOption = None,
+    config: ConfigOption = None,
+    db: DbOption = None,
+) -> None:
+    """Print a table from the database alone."""
+    from unlearn_bench.report.render import FORMATS
+
+    if format not in FORMATS:
+        raise unknown_name("format", format, FORMATS)
+    made = _bench(config, db, profile, dataset, None, forget, seed, precision, create=False).table(table)
+    if output is None:
+        _show_table(made, format)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(FORMATS[format](made) + "\n", encoding="utf-8")
+
+
+@app.command()
+def runs(
+    method: Annotated[str | None, typer.Option("--method", help="Only this method.")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="Only done, failed or diverged.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 50,
+    config: ConfigOption = None,
+    db: DbOption = None,
+) -> None:
+    """List recorded runs, newest first."""
+    from unlearn_bench.report.listing import list_runs
+
+    store = _bench(config, db, create=False).store
+    found = store.runs(method=method, status=status, limit=limit)
+    typer.echo(list_runs(found))
+    if len(found) == limit:
+        typer.echo(f"The newest {limit} of {store.count()}; more with --limit.")
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A run's number, or the beginning of its key.")],
+    config: ConfigOption = None,
+    db: DbOption = None,
+) -> None:
+    """Print all that is recorded of one run."""
+    from unlearn_bench.report.listing import describe_run
+
+    store = _bench(config, db, create=False).store
+    typer.echo(describe_run(store.run(run), store.metrics()))
+
+
+@app.command()
+def status(
+    profile: ProfileOption = None, dataset: DatasetOption = None, config: ConfigOption = None, db: DbOption = None
+) -> None:
+    """Say how much of each table is recorded."""
+    from unlearn_bench.report.listing import plain_table, progress_of
+
+    bench = _bench(config, db, profile, dataset, create=False)
+    body = [
+        [name, entry.title, *progress_of(entry, bench.selection, bench.store)]
+        for name, entry in bench.benchmarks.tables.items()
+    ]
+    typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.url}")
+    typer.echo(plain_table(["table", "title", "done", "of", "diverged or failed"], body))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="methods, metrics, datasets, models, settings, tables or profiles.")],
+    config: ConfigOption = None,
+) -> None:
+    """List what there is of a kind."""
+    from unlearn_bench.catalogue import describe_kind
+
+    typer.echo(describe_kind(kind, _load(config)))
+
+
+@app.command()
+def explain(method: Annotated[str, typer.Argument(help="A method.")], config: ConfigOption = None) -> None:
+    """Print a method's exact recipe: every hyper-parameter with default, range and source."""
+    from unlearn_bench.catalogue import describe_method
+
+    typer.echo(describe_method(method, _load(config)))
+
+
+def _load(config: Path | None) -> Benchmarks:
+    from unlearn_bench.config import load
+
+    return load(config)
+
+
+def _bench(
+    config: Path | None,
+    db: str | None,
+    profile: str | None = None,
+    dataset: str | None = None,
+    setting: str | None = None,
+    forget: list[str] | None = None,
+    seed: list[int] | None = None,
+    precision: str | None = None,
+    create: bool = True,
+) -> Bench:
+    from unlearn_bench.bench import Bench
+    from unlearn_bench.config import database_url, select
+    from unlearn_bench.store import Store
+
+    benchmarks = _load(config)
+    selection = select(
+        benchmarks,
+        profile=profile,
+        dataset=dataset,
+        setting=setting,
+        forget=forget or (),
+        seeds=seed or (),
+        precision=precision,
+    )
+    return Bench(benchmarks, selection, Store(database_url(benchmarks, db), create=create))
+
+
+def _carry_out(
+    bench: Bench,
+    rows: Sequence[Row],
+    data: Path | None,
+    download: bool,
+    device: str,
+    workers: int | None,
+    *,
+    show: Sequence[str] = (),
+    tables: Sequence[str] = (),
+) -> None:
+    """Makes what is missing, prints the runs of the methods ``show`` and the ``tables``, and exits 1 on failures."""
+    from unlearn_bench.bench import Machinery
+    from unlearn_bench.report.listing import list_values
+    from unlearn_bench.terminal import Watch
+
+    started = time.perf_counter()
+    with Watch() as watch:
+        outcome = bench.carry_out(rows, Machinery(data, download, device, workers, watch, watch.say))
+    watch.say(f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
+              f"were recorded: {bench.store.url}")
+    if show:
+        found = [run for run in bench.recorded(outcome.runs) if run.method in show]
+        typer.echo(list_values(found, bench.store.metrics()))
+    for name in tables:
+        typer.echo("")
+        _show_table(bench.table(name), "text")
+    if outcome.failures:
+        raise typer.Exit(1)
+
+
+def _show_table(table: Table, format: str) -> None:  # noqa: A002  (the option's name)
+    from unlearn_bench.report.render import FORMATS, to_text
+
+    typer.echo(to_text(table, color=sys.stdout.isatty()) if format == "text" else FORMATS[format](table))
+
+
+def _parse_sets(sets: Sequence[str]) -> dict[str, str]:
+    pairs = [item.partition("=") for item in sets]
+    for item, (name, sign, _) in zip(sets, pairs, strict=True):
+        if not name or not sign:
+            raise OptionError(f"--set {item} sets nothing, expected NAME=VALUE, such as --set lr=0.01.")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def main() -> None:
+    """Runs the command line and exits: 0 done, 1 runs failed, 2 wrong use, 130 interrupted."""
+    usage_error: Any = typer.BadParameter.__mro__[1]  # click's UsageError, which newer typers carry within themselves
+    try:
+        code = app(standalone_mode=False)
+    except UserError as problem:
+        typer.echo(str(problem), err=True)
+        code = 2
+    except usage_error as problem:
+        problem.show()
+        code = problem.exit_code
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    if code == 130:
+        typer.echo("Interrupted. What is done is recorded; the same command goes on from there.", err=True)
+    sys.exit(code if isinstance(code, int) else 0)

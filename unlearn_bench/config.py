@@ -1,0 +1,253 @@
+"""benchmarks.yaml as checked data: what is measured, never how.
+
+Every key is known or refused; a wrong one is named with its place in the file. No torch here: reports read this.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unlearn_bench.errors import ConfigError, OptionError, did_you_mean, unknown_name
+from unlearn_bench.spec import Experiment
+
+FILE_NAME = "benchmarks.yaml"
+Precision = Literal["float32", "bfloat16"]
+Scalar = bool | int | float | str
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetEntry(_Strict):
+    """How a data set is treated wherever it is used."""
+
+    profile: str = Field(description="the profile that `--dataset` alone chooses")
+    augment: Literal["none", "crop_flip"] = Field(description="what training does to images")
+
+
+class Subset(_Strict):
+    """How many images of each class are used; null for all."""
+
+    train_per_class: int | None = Field(default=None, ge=1)
+    test_per_class: int | None = Field(default=None, ge=1)
+
+
+class Profile(_Strict):
+    """A scale at which tables are measured."""
+
+    title: str
+    dataset: str
+    subset: Subset = Subset()
+    setting: str = "class"
+    forget: list[int | str] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    model: dict[str, Scalar]
+    recipe: dict[str, Scalar]
+    precision: Precision = "float32"
+    threads: int = Field(default=1, ge=1)
+    options: dict[str, dict[str, Scalar]] = {}
+
+
+class Row(_Strict):
+    """A table's row: a method, and the options in which it differs from the profile's."""
+
+    method: str
+    label: str | None = None
+    options: dict[str, Scalar] = {}
+
+
+class TableEntry(_Strict):
+    """A table of the paper: rows are methods, columns are metrics."""
+
+    title: str
+    rows: list[str | Row] = Field(min_length=1)
+    metrics: list[str] = Field(min_length=1)
+
+    @property
+    def full_rows(self) -> list[Row]:
+        """The rows, the short form (a method's name) spelled out."""
+        return [Row(method=row) if isinstance(row, str) else row for row in self.rows]
+
+
+class Benchmarks(_Strict):
+    """The whole file."""
+
+    version: Literal[1]
+    default_profile: str
+    datasets: dict[str, DatasetEntry]
+    profiles: dict[str, Profile]
+    tables: dict[str, TableEntry]
+    _home: Path = Path()
+
+    @property
+    def home(self) -> Path:
+        """The folder of the file: results and data lie beside it."""
+        return self._home
+
+    def table(self, name: str) -> TableEntry:
+        """Returns the table of that name. Raises UnknownNameError."""
+        if name not in self.tables:
+            raise unknown_name("table", name, self.tables)
+        return self.tables[name]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which configurations a command is about: one experiment, its forget sets and its seeds.
+
+    ``source`` is the data set as the user named it (``folder:PATH``); ``experiment.dataset`` is its name in the record.
+    """
+
+    profile: str
+    experiment: Experiment
+    source: str
+    forget: tuple[str, ...]
+    seeds: tuple[int, ...]
+    options: dict[str, dict[str, Scalar]]
+
+    @property
+    def configurations(self) -> list[tuple[str, int]]:
+        """Every (forget set, seed)."""
+        return [(forget, seed) for forget in self.forget for seed in self.seeds]
+
+    def overrides(self, row: Row) -> dict[str, Scalar]:
+        """Returns the options that a row states: the profile's for the method, the row's own over them."""
+        return {**self.options.get(row.method, {}), **row.options}
+
+
+def find_file(given: Path | None = None) -> tuple[Path, Path]:
+    """Returns benchmarks.yaml and its home: the given file, else the nearest upwards, else the one shipped with us.
+
+    Raises:
+        ConfigError: the given file does not exist.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise ConfigError(f"There is no file {given}. Give --config the path of a benchmarks.yaml.")
+        return given, given.resolve().parent
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME, folder
+    package = Path(__file__).parent
+    checkout = package.parent / FILE_NAME
+    if checkout.is_file():
+        return checkout, checkout.parent
+    return package / FILE_NAME, Path.cwd()  # a wheel carries the file; its results belong to the user's folder
+
+
+def load(given: Path | None = None) -> Benchmarks:
+    """Returns the checked benchmarks.yaml.
+
+    Raises:
+        ConfigError: not YAML, an unknown key, or a value of the wrong kind; the message gives the place.
+    """
+    path, home = find_file(given)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        where = getattr(problem, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path.name}{line} is not YAML: {getattr(problem, 'problem', problem)}.") from None
+    try:
+        benchmarks = Benchmarks.model_validate(data)
+    except ValidationError as problem:
+        raise ConfigError(f"{path.name}: {_sentence(problem, data)}") from None
+    benchmarks._home = home
+    for name, entry in benchmarks.datasets.items():
+        if entry.profile not in benchmarks.profiles:
+            raise ConfigError(
+                f"{path.name}: datasets.{name}.profile: there is no profile '{entry.profile}'."
+                f"{did_you_mean(entry.profile, benchmarks.profiles)}"
+            )
+    return benchmarks
+
+
+def select(
+    benchmarks: Benchmarks,
+    *,
+    profile: str | None = None,
+    dataset: str | None = None,
+    setting: str | None = None,
+    forget: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    precision: str | None = None,
+) -> Selection:
+    """Returns the configurations that a command line names; what it leaves open comes from the profile.
+
+    Without a profile it is the one that ``datasets`` names for the data set, or the default profile.
+
+    Raises:
+        UnknownNameError: no such profile or data set.
+        OptionError: no such precision.
+    """
+    kind = (dataset or "").split(":", 1)[0]
+    if dataset is not None and kind not in benchmarks.datasets:
+        raise unknown_name("dataset", dataset, benchmarks.datasets)
+    name = profile or (benchmarks.datasets[kind].profile if dataset else benchmarks.default_profile)
+    if name not in benchmarks.profiles:
+        raise unknown_name("profile", name, benchmarks.profiles)
+    if precision not in (None, "float32", "bfloat16"):
+        raise OptionError(f"Precision is '{precision}', expected float32 or bfloat16.")
+    chosen = benchmarks.profiles[name]
+    source = dataset or chosen.dataset
+    return Selection(
+        profile=name,
+        experiment=Experiment(
+            dataset=recorded_name(source),
+            train_per_class=chosen.subset.train_per_class,
+            test_per_class=chosen.subset.test_per_class,
+            augment=benchmarks.datasets[source.split(":", 1)[0]].augment,
+            setting=setting or chosen.setting,
+            model=dict(chosen.model),
+            recipe=dict(chosen.recipe),
+            precision=precision or chosen.precision,
+            threads=chosen.threads,
+        ),
+        source=source,
+        forget=tuple(forget) or tuple(str(item) for item in chosen.forget),
+        seeds=tuple(seeds) or tuple(chosen.seeds),
+        options=dict(chosen.options),
+    )
+
+
+def recorded_name(source: str) -> str:
+    """Returns a data set's name in the record: of ``folder:PATH`` the last part only, since a record may be shared."""
+    kind, _, path = source.partition(":")
+    return f"{kind}:{Path(path).expanduser().resolve().name}" if path else kind
+
+
+def database_url(benchmarks: Benchmarks, given: str | None = None) -> str:
+    """Returns the database: the given one, else UNLEARN_BENCH_DB, else results/runs.sqlite beside benchmarks.yaml."""
+    return given or os.environ.get("UNLEARN_BENCH_DB") or f"sqlite:///{benchmarks.home / 'results' / 'runs.sqlite'}"
+
+
+def _sentence(problem: ValidationError, data: Any) -> str:
+    first = problem.errors()[0]
+    # pydantic adds the tried branch of a union to the path; only parts that the file itself has are shown
+    place = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "Row", "str"))]
+    if first["type"] == "extra_forbidden":
+        return f"{'.'.join(place[:-1]) or 'top level'}: unknown key '{place[-1]}'.{_near_key(place)}"
+    if first["type"] == "missing":
+        return f"{'.'.join(place[:-1]) or 'top level'}: the key '{place[-1]}' is missing."
+    if not isinstance(data, dict):
+        return f"expected keys and values at the top level, got {type(data).__name__}."
+    return f"{'.'.join(place)} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
+
+
+def _near_key(place: list[str]) -> str:
+    fields: dict[int, type[BaseModel]] = {1: Benchmarks}
+    sections: dict[str, type[BaseModel]] = {"datasets": DatasetEntry, "profiles": Profile, "tables": TableEntry}
+    if len(place) > 1 and place[0] in sections:
+        fields[3] = sections[place[0]]
+        fields[4] = Subset if "subset" in place else Row
+        fields[5] = Row
+    model = fields.get(len(place))
+    return did_you_mean(place[-1], model.model_fields) if model else ""

@@ -1,0 +1,63 @@
+"""Image files to pixels: any format that Pillow reads, several threads, one size for all."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from unlearn_bench.data import Pixels
+from unlearn_bench.errors import DataError
+from unlearn_bench.progress import Progress
+
+T = TypeVar("T")
+
+
+def decode(
+    sources: Sequence[T], read: Callable[[T], bytes], name: Callable[[int], str], progress: Progress, task: str
+) -> Pixels:
+    """Returns the images as pixels, in the order of ``sources``.
+
+    Grey images (mode ``L`` throughout) keep one channel; if any image has colour, all become RGB.
+
+    Args:
+        sources: what ``read`` takes.
+        read: returns the bytes of one image file.
+        name: names the image at a position, for messages.
+        progress, task: told how many are decoded.
+
+    Returns:
+        (N, C, H, W) uint8, C = 1 or 3.
+
+    Raises:
+        DataError: an image that Pillow cannot read, or one whose size differs from the first one's.
+    """
+    grey: list[bool] = []
+    images: list[Pixels] = []
+
+    def one(position: int) -> tuple[Pixels, bool]:
+        try:
+            with Image.open(io.BytesIO(read(sources[position]))) as image:
+                return np.asarray(image.convert("RGB")), image.mode in ("1", "L")
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+            raise DataError(f"{name(position)} is not an image that can be read: {problem}. Remove or replace it.") from None
+
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        for position, (image, is_grey) in enumerate(pool.map(one, range(len(sources)), chunksize=256)):
+            if images and image.shape != images[0].shape:
+                height, width = images[0].shape[:2]
+                raise DataError(
+                    f"{name(position)} has {image.shape[1]}×{image.shape[0]} pixels, expected {width}×{height} "
+                    f"as {name(0)} has. Resize the images to one size first."
+                )
+            images.append(image)
+            grey.append(is_grey)
+            if position % 512 == 0:
+                progress(task, position, len(sources))
+    progress(task, len(sources), len(sources))
+    pixels = np.stack(images).transpose(0, 3, 1, 2)  # (N, 3, H, W)
+    return np.ascontiguousarray(pixels[:, :1] if all(grey) else pixels)

@@ -1,0 +1,55 @@
+"""Parquet copies of image data sets: a column of image files, a column of labels, as public copies have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from unlearn_bench.data import Labels, Pixels
+from unlearn_bench.data.decode import decode
+from unlearn_bench.errors import DataError
+from unlearn_bench.progress import Progress
+
+
+def read_parquet(
+    files: Sequence[Path], *, image: str, label: str, progress: Progress, task: str
+) -> tuple[Pixels, Labels]:
+    """Returns pixels (N, C, H, W) uint8 and labels (N,) int64 of the shards, in file order.
+
+    Args:
+        files: the shards of one split.
+        image: column of image files, either bytes or ``{bytes, path}``.
+        label: column of integer labels.
+        progress, task: told about decoding.
+
+    Raises:
+        DataError: a file that is not Parquet, a column that is missing, or an image that cannot be read.
+    """
+    frames = []
+    for file in files:
+        try:
+            frames.append(pd.read_parquet(file, columns=[image, label]))
+        except (pyarrow.ArrowException, OSError, ValueError) as problem:
+            raise DataError(
+                f"{file} cannot be read as Parquet with the columns '{image}' and '{label}': {str(problem).splitlines()[0]}."
+            ) from None
+    table = pd.concat(frames, ignore_index=True)
+
+    def content(cell: Any) -> bytes:
+        return bytes(cell["bytes"] if isinstance(cell, dict) else cell)
+
+    pixels = decode(table[image].tolist(), content, lambda row: f"Image {row} of {files[0].parent}", progress, task)
+    return pixels, table[label].to_numpy(dtype=np.int64)
+
+
+def class_names(file: Path) -> tuple[str, ...] | None:
+    """Returns the class names of the schema's metadata key ``classes`` (JSON list), or None where there is none."""
+    metadata = pyarrow.parquet.read_schema(file).metadata or {}
+    return tuple(json.loads(metadata[b"classes"])) if b"classes" in metadata else None

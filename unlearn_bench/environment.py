@@ -1,0 +1,86 @@
+"""What a run ran on: versions, machine, device; and the choice of the device."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from unlearn_bench import __version__
+from unlearn_bench.errors import OptionError
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "sqlalchemy")
+
+
+def choose_device(name: str) -> torch.device:
+    """Returns the device of that name; ``auto`` is the first GPU where there is one.
+
+    Raises:
+        OptionError: not a device, or not one of this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise OptionError(f"Device '{name}' is not on this machine. Give --device auto, cpu, cuda or cuda:N.") from None
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """Returns a device as it stands in the record: ``cpu``, or the type and model of a GPU."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+
+@lru_cache(maxsize=1)
+def packages() -> dict[str, str]:
+    """Returns the versions of Python and of every package that enters a number."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+@lru_cache(maxsize=1)
+def machine() -> str:
+    """Returns operating system, architecture, processor and instruction set, which decide the last digits on a CPU."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return f"{platform.system()} {platform.machine()}, {processor}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Returns our version, with the commit where the code runs from a checkout, marked where files are changed."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return __version__
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+{described.stdout.strip()}"
+
+
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """Returns the most memory held: of a GPU since its counter was reset, else of this process since its start."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return None  # the standard library does not tell there
+    import resource  # noqa: PLC0415  (not on every system)
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes

@@ -1,0 +1,60 @@
+"""Every error that a user can cause or meet. The command line turns them into one sentence and an exit code.
+
+UserError                 wrong use: exit code 2
+├─ ConfigError            benchmarks.yaml holds something that it may not
+├─ UnknownNameError       no such method, metric, dataset, model, setting, profile, table
+├─ OptionError            a hyper-parameter that does not exist or a value out of its range
+├─ DataError              images that are missing, unreadable or of the wrong shape
+├─ MissingRunError        a report needs a run that nobody has made yet
+└─ StoreError             the result database cannot be opened or does not hold what was asked for
+DivergedError             a loss or a metric left the finite numbers: the run is recorded as diverged
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Wrong use: the message says what was given, what was expected, and what mends it."""
+
+
+class ConfigError(UserError):
+    """benchmarks.yaml holds something that it may not."""
+
+
+class UnknownNameError(UserError):
+    """A name that stands for nothing."""
+
+
+class OptionError(UserError):
+    """A hyper-parameter that does not exist or a value out of its range."""
+
+
+class DataError(UserError):
+    """Images that are missing, unreadable or of the wrong shape."""
+
+
+class MissingRunError(UserError):
+    """A report needs a run that nobody has made yet."""
+
+
+class StoreError(UserError):
+    """The result database cannot be opened or does not hold what was asked for."""
+
+
+class DivergedError(Exception):
+    """A loss or a metric left the finite numbers."""
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Returns ``" Did you mean 'x'?"`` for the nearest known name, or an empty string when none is near."""
+    near = difflib.get_close_matches(wrong, list(known), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Returns the one sentence for a name that stands for nothing."""
+    names = sorted(known)
+    return UnknownNameError(f"No {kind} named '{name}'.{did_you_mean(name, names)} Known: {', '.join(names)}.")

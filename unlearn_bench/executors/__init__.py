@@ -1,0 +1,1 @@
+"""Ways to carry out a plan: in this process, or in several."""

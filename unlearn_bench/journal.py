@@ -1,0 +1,53 @@
+"""What a run did while it ran: samples drawn, curves, progress, and the check that every loss is finite."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from unlearn_bench.errors import DivergedError
+from unlearn_bench.progress import Progress, silent
+
+
+@dataclass
+class Journal:
+    """Written by the batches and the training loop, read by the runner; a method need not know of it.
+
+    Attributes:
+        task: what progress is reported under.
+        progress: told after every step.
+        samples_seen: training images drawn so far, repeats counted.
+        steps: optimiser steps so far.
+        planned_steps: optimiser steps in all, as far as they are known.
+        curves: (step, name, value) in order.
+    """
+
+    task: str = ""
+    progress: Progress = silent
+    samples_seen: int = 0
+    steps: int = 0
+    planned_steps: int = 0
+    curves: list[tuple[int, str, float]] = field(default_factory=list)
+
+    def drew(self, samples: int) -> None:
+        """Counts training images drawn."""
+        self.samples_seen += samples
+
+    def plan(self, steps: int) -> None:
+        """Announces optimiser steps to come."""
+        self.planned_steps += steps
+
+    def step(self) -> None:
+        """Counts an optimiser step."""
+        self.steps += 1
+        self.progress(self.task, self.steps, max(self.steps, self.planned_steps))
+
+    def record(self, name: str, value: float) -> None:
+        """Adds a point to a curve.
+
+        Raises:
+            DivergedError: the value is not finite.
+        """
+        if not math.isfinite(value):
+            raise DivergedError(f"{name} is {value} after {self.steps} steps")
+        self.curves.append((self.steps, name, value))

@@ -1,0 +1,169 @@
+"""Unlearning methods, one a file: a function from an :class:`UnlearningProblem` to a classifier.
+
+Its keyword-only arguments ARE its hyper-parameters. It may import data, models, training and kernels; never a metric
+and never another method.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from unlearn_bench.data import Images
+from unlearn_bench.data.batches import Batches, Normalise
+from unlearn_bench.journal import Journal
+from unlearn_bench.models import Classifier
+from unlearn_bench.registry import Entry, Registry
+from unlearn_bench.training import Loss, cross_entropy, train_epoch
+
+# The training data that a method declares to need, in the paper's symbols; it is given that and nothing else.
+TrainSet = Literal["D", "D_r", "D'_r", "D_f", "D'_r ∪ D_f"]
+
+
+@dataclass(frozen=True)
+class UnlearningProblem:
+    """All that a method may see: neither the test set nor the rest of D_r is in it.
+
+    Attributes:
+        original: the original model θ_o, in evaluation mode, not to be changed (see :meth:`copy_of_original`). For a
+            method that trains from scratch, an untrained one.
+        retain: D'_r, a random subset of D_r of the size of D_f, the same for every method of a configuration. Empty
+            for a method that declares to need D_f alone; all of D or D_r for the two that train from scratch.
+        forget: D_f. Empty for a method that declares not to need it.
+        forget_classes: the classes forgotten as a whole; empty where the forget set is no class.
+        seed: of everything random in the method.
+        normalise: uint8 pixels to the model's input.
+        augment: what training does to images.
+        precision: of forward passes in training.
+        journal: counts and curves.
+    """
+
+    original: Classifier
+    retain: Images
+    forget: Images
+    forget_classes: tuple[int, ...]
+    seed: int
+    normalise: Normalise
+    augment: str = "none"
+    precision: torch.dtype = torch.float32
+    journal: Journal = field(default_factory=Journal)
+
+    def copy_of_original(self) -> Classifier:
+        """Returns a copy of the original model that may be changed, in training mode, every parameter trainable."""
+        return copy.deepcopy(self.original).train().requires_grad_(True)
+
+    def retain_batches(self, batch_size: int) -> Batches:
+        """Returns shuffled, augmented, counted mini-batches of the retain data."""
+        return self._batches(self.retain, batch_size, self.seed)
+
+    def forget_batches(self, batch_size: int) -> Batches:
+        """Returns shuffled, augmented, counted mini-batches of the forget set."""
+        return self._batches(self.forget, batch_size, self.seed + 1)
+
+    def fit(
+        self,
+        network: Classifier,
+        batches: Batches,
+        optimizer: torch.optim.Optimizer,
+        *,
+        epochs: int,
+        decay: float = 1.0,
+        loss: Loss = cross_entropy,
+    ) -> Classifier:
+        """Returns ``network``, trained in place for ``epochs`` passes over ``batches``, the curve ``loss`` recorded.
+
+        Args:
+            network: the optimizer's parameters are trained, the others stay.
+            batches: one iteration is one epoch.
+            optimizer: of the parameters that may move.
+            epochs: at least 1.
+            decay: factor of the learning rate after each epoch.
+            loss: (network, x, y) to a scalar.
+
+        Raises:
+            DivergedError: an epoch's mean loss is not finite.
+        """
+        self.journal.plan(epochs * len(batches))
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=decay)
+        for _ in range(epochs):
+            self.train_epoch(network, batches, optimizer, loss=loss)
+            schedule.step()
+        return network
+
+    def train_epoch(
+        self,
+        network: Classifier,
+        batches: Batches,
+        optimizer: torch.optim.Optimizer,
+        *,
+        loss: Loss = cross_entropy,
+        curve: str = "loss",
+        steps: int | None = None,
+    ) -> None:
+        """Trains ``network`` in place for one pass over ``batches``, or over the first ``steps`` of them.
+
+        Raises:
+            DivergedError: the mean loss, recorded as ``curve``, is not finite.
+        """
+        device = self.retain.labels.device.type
+        autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16)
+        train_epoch(network, batches, optimizer, loss, self.journal, autocast, curve=curve, steps=steps)
+
+    def _batches(self, images: Images, batch_size: int, seed: int) -> Batches:
+        return Batches(
+            images,
+            batch_size=batch_size,
+            seed=seed,
+            normalise=self.normalise,
+            augment=self.augment,
+            drawn=self.journal.drew,
+        )
+
+
+@dataclass(frozen=True)
+class Method(Entry):
+    """A registered method.
+
+    Attributes:
+        train_set: the data it needs, in the paper's symbols.
+        presets: named option sets, such as ``paper`` for the values as printed.
+        note: what ``explain`` adds: where the defaults come from.
+    """
+
+    train_set: TrainSet
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether it starts from an untrained model: the original and the retrained one do."""
+        return self.train_set in ("D", "D_r")
+
+    @property
+    def uses_forget_set(self) -> bool:
+        """Whether its weights depend on the forget set: all but the original's do."""
+        return self.train_set != "D"
+
+
+methods: Registry[Method] = Registry("method", __name__)
+
+
+def method(
+    *,
+    label: str,
+    source: str,
+    train_set: TrainSet,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    note: str = "",
+) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
+    """Registers a method under its function's name."""
+
+    def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
+        methods.add(Method(function.__name__, label, source, function, train_set, presets or {}, note))
+        return function
+
+    return register

@@ -1,0 +1,36 @@
+"""FT (classifier only): a trivial cheat that empties the forget class's outputs and leaves the features as they were."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearn_bench.methods import UnlearningProblem, method
+from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate, WeightDecay
+from unlearn_bench.models import Classifier
+from unlearn_bench.training import make_optimizer
+
+
+@method(label="FT (classifier only)", source="Seo, Kim and Han, section 4.1", train_set="D'_r")
+def ft_classifier(
+    problem: UnlearningProblem,
+    *,
+    epochs: Epochs = 20,
+    batch_size: BatchSize = 32,
+    lr: LearningRate = 0.1,
+    weight_decay: WeightDecay = 0.0,
+) -> Classifier:
+    """The original model, its last linear layer alone finetuned on D'_r by SGD; no other weight moves."""
+    network = problem.copy_of_original()
+
+    def head_loss(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            features = network.features(x)
+        return F.cross_entropy(network.head(features).float(), y)
+
+    return problem.fit(
+        network,
+        problem.retain_batches(batch_size),
+        make_optimizer("sgd", network.head.parameters(), lr=lr, weight_decay=weight_decay),
+        epochs=epochs,
+        loss=head_loss,
+    )

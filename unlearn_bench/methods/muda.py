@@ -1,0 +1,105 @@
+"""MUDA: alternate a forget phase (dimensional alignment, self-distillation) with a recover phase (cross-entropy)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from unlearn_bench.errors import OptionError
+from unlearn_bench.kernels import dimensional_alignment, kl_divergence, principal_subspace, redistribute
+from unlearn_bench.methods import UnlearningProblem, method
+from unlearn_bench.methods.hyperparameters import BatchSize, LearningRate
+from unlearn_bench.models import Classifier
+from unlearn_bench.training import OptimizerName, make_optimizer
+
+EVALUATION_BATCH = 512  # images in a forward pass without gradients; no result depends on it
+
+
+@method(
+    label="MUDA",
+    source="Seo, Kim and Han, equations 1 to 3",
+    train_set="D'_r ∪ D_f",
+    presets={"paper": {"optimizer": "sgd", "lr": 1e-3, "alpha": 0.1, "beta": 0.01, "iterations": 200}},
+)
+def muda(
+    problem: UnlearningProblem,
+    *,
+    lr: LearningRate = 0.1,
+    iterations: Annotated[int, Field(ge=2, le=1_000_000, description="optimiser steps, both phases counted")] = 200,
+    alpha: Annotated[float, Field(ge=0, le=1000, description="weight of the alignment loss L_DA")] = 1.0,
+    beta: Annotated[float, Field(ge=0, le=1000, description="weight of the self-distillation loss L_SD")] = 1.0,
+    batch_size: BatchSize = 32,
+    optimizer: Annotated[OptimizerName, Field(description="silent in the paper")] = "sgd",
+    use_da: Annotated[bool, Field(description="whether L_DA is part of the forget phase")] = True,
+    use_sd: Annotated[bool, Field(description="whether L_SD is part of the forget phase")] = True,
+) -> Classifier:
+    """The original model after alternate epochs of α·L_DA + β·L_SD on D_f and of cross-entropy on D'_r.
+
+    L_DA = −DA(D_f | D'_r; θ): U_k is taken from all of D'_r at the start of each forget phase and held constant in it
+    (the paper's stop-gradient). L_SD is the mean over D_f of KL(f̃ ‖ f), the target f̃ recomputed at every step, without
+    gradient: f with the forgotten classes at 0, or with the sample's own label at 0 where the forget set is no class.
+
+    The iterations are used up exactly and always end with a recover phase, see :func:`phases`.
+
+    Raises:
+        OptionError: neither loss is used.
+    """
+    if not (use_da or use_sd):
+        raise OptionError("Options 'use_da' and 'use_sd' of the method 'muda' are both false. Leave at least one true.")
+    network = problem.copy_of_original()
+    forget = problem.forget_batches(batch_size)
+    retain = problem.retain_batches(batch_size)
+    moves = make_optimizer(optimizer, network.parameters(), lr=lr)
+    problem.journal.plan(iterations)
+    for forget_steps, recover_steps in phases(iterations, len(forget), len(retain)):
+        subspace = principal_subspace(retain_features(network, problem)) if use_da else None
+
+        def forget_loss(network: Classifier, x: Tensor, y: Tensor, subspace: Tensor | None = subspace) -> Tensor:
+            features = network.features(x)
+            loss = torch.zeros((), device=features.device)
+            if subspace is not None:
+                loss = loss - alpha * dimensional_alignment(features.float(), subspace)
+            if use_sd:
+                logits = network.head(features).float()
+                target = redistribute(logits.detach(), forbidden_classes(problem, y, logits.shape[1]))
+                loss = loss + beta * kl_divergence(target, logits.log_softmax(dim=1))
+            return loss
+
+        if forget_steps:
+            problem.train_epoch(network, forget, moves, loss=forget_loss, curve="forget_loss", steps=forget_steps)
+        problem.train_epoch(network, retain, moves, curve="recover_loss", steps=recover_steps)
+    return network
+
+
+def phases(iterations: int, forget_epoch: int, retain_epoch: int) -> list[tuple[int, int]]:
+    """Returns the steps of each (forget, recover) phase: whole epochs, then what is left in the same proportion.
+
+    They sum to ``iterations``, and the last phase is a recover phase of at least one step.
+    """
+    whole, rest = divmod(iterations, forget_epoch + retain_epoch)
+    last_forget = rest * forget_epoch // (forget_epoch + retain_epoch)
+    return [(forget_epoch, retain_epoch)] * whole + ([(last_forget, rest - last_forget)] if rest else [])
+
+
+def forbidden_classes(problem: UnlearningProblem, labels: Tensor, classes: int) -> Tensor:
+    """Returns (n, K) bool: the forgotten classes for every sample, or its own label where the forget set is no class."""
+    if problem.forget_classes:
+        row = torch.zeros(classes, dtype=torch.bool, device=labels.device)
+        row[list(problem.forget_classes)] = True
+        return row.expand(len(labels), classes)
+    return F.one_hot(labels, classes).bool()
+
+
+@torch.no_grad()
+def retain_features(network: Classifier, problem: UnlearningProblem) -> Tensor:
+    """Returns (n, d) float32: features of D'_r without augmentation, drawn as training samples are."""
+    network.eval()
+    parts = []
+    for pixels in problem.retain.pixels.split(EVALUATION_BATCH):
+        problem.journal.drew(len(pixels))
+        parts.append(network.features(problem.normalise(pixels)).float())
+    return torch.cat(parts)

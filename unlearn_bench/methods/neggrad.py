@@ -1,0 +1,31 @@
+"""NegGrad: gradient ascent on the forget set."""
+
+from torch import Tensor
+
+from unlearn_bench.methods import UnlearningProblem, method
+from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate
+from unlearn_bench.models import Classifier
+from unlearn_bench.training import cross_entropy, make_optimizer
+
+
+@method(label="NegGrad", source="Thudi et al. 2022; Seo, Kim and Han, appendix B", train_set="D_f")
+def neggrad(
+    problem: UnlearningProblem,
+    *,
+    epochs: Epochs = 5,
+    batch_size: BatchSize = 32,
+    lr: LearningRate = 1e-4,
+) -> Classifier:
+    """The original model after SGD that raises the cross-entropy of D_f; nothing holds it back."""
+    network = problem.copy_of_original()
+
+    def negative(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
+        return -cross_entropy(network, x, y)
+
+    return problem.fit(
+        network,
+        problem.forget_batches(batch_size),
+        make_optimizer("sgd", network.parameters(), lr=lr),
+        epochs=epochs,
+        loss=negative,
+    )

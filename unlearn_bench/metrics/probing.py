@@ -1,0 +1,81 @@
+"""Linear probes: what a new linear classifier can still read from the frozen features."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from unlearn_bench.metrics import metric
+from unlearn_bench.outputs import ModelOutputs
+
+GRADIENT_TOLERANCE = 1e-6  # largest component of the gradient at which a probe counts as solved
+MAX_ITERATIONS = 10_000
+
+
+@metric(label="LP(D_f)", bounds=(0, 100), better="near retrained", unit="%", source="Seo, Kim and Han, appendix B")
+def lp_forget(outputs: ModelOutputs) -> float:
+    """Accuracy on the forget set's test images of a linear classifier trained on features of D = D_r ∪ D_f."""
+    features = torch.cat([outputs.retain.features, outputs.forget.features])
+    labels = torch.cat([outputs.retain.labels, outputs.forget.labels])
+    return probe(features, labels, outputs.test_forget.features, outputs.test_forget.labels)
+
+
+@metric(label="LP(D_r)", bounds=(0, 100), better="higher", unit="%", source="Seo, Kim and Han, appendix B")
+def lp_retain(outputs: ModelOutputs) -> float:
+    """Accuracy on the retain set's test images of a linear classifier trained on features of D_r."""
+    train, test = outputs.retain, outputs.test_retain
+    return probe(train.features, train.labels, test.features, test.labels)
+
+
+def probe(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
+    """Returns the test accuracy, in percent, of multinomial logistic regression solved to convergence.
+
+    Features are standardised by the training mean and standard deviation (a constant feature is left out of account).
+    The objective is the mean cross-entropy plus ‖W‖² / (2n), n training samples, the bias not penalised: scikit-learn's
+    default, C = 1. It is strictly convex in W, so neither the start nor the order of samples matters. Solved by SciPy's
+    L-BFGS-B in float64, loss and gradient computed on the device of the features.
+
+    Args:
+        train_x, test_x: (N, d) float.
+        train_y, test_y: (N,) int64; only the classes present in ``train_y`` can be predicted.
+
+    Raises:
+        RuntimeError: no convergence within 10,000 iterations.
+    """
+    x = train_x.double()
+    mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
+    std = torch.where(std > 0, std, torch.ones_like(std))
+    x = (x - mean) / std  # (n, d)
+    present, y = torch.unique(train_y, return_inverse=True)
+    weights = _solve(x, y, len(present))
+    scores = ((test_x.double() - mean) / std) @ weights[:-1] + weights[-1]  # (N, K)
+    return 100 * float((present[scores.argmax(dim=1)] == test_y).double().mean())
+
+
+def _solve(x: Tensor, y: Tensor, classes: int) -> Tensor:
+    """Returns (d + 1, K) float64: weights, then the bias in the last row."""
+    n, d = x.shape
+    truth = torch.nn.functional.one_hot(y, classes).double()  # (n, K)
+
+    def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        weights = torch.from_numpy(flat).view(d + 1, classes).to(x.device)
+        log_p = (x @ weights[:-1] + weights[-1]).log_softmax(dim=1)  # (n, K)
+        loss = -(truth * log_p).sum() / n + weights[:-1].square().sum() / (2 * n)
+        error = (log_p.exp() - truth) / n  # (n, K)
+        gradient = torch.cat([x.T @ error + weights[:-1] / n, error.sum(dim=0, keepdim=True)])
+        return float(loss), gradient.flatten().cpu().numpy()
+
+    found = minimize(
+        objective,
+        np.zeros((d + 1) * classes),
+        jac=True,
+        method="L-BFGS-B",
+        # ftol 0: stop by the gradient alone; its default would stop early on the flat valley of separable features
+        options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0},
+    )
+    if np.abs(found.jac).max() > 10 * GRADIENT_TOLERANCE:
+        raise RuntimeError(f"a linear probe did not converge in {found.nit} iterations: {found.message}")
+    return torch.from_numpy(found.x).view(d + 1, classes).to(x.device)

@@ -1,0 +1,87 @@
+"""Classifiers whose features can be asked for, one architecture a file."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearn_bench.errors import OptionError
+from unlearn_bench.options import complete
+from unlearn_bench.registry import Entry, Registry
+
+
+class Classifier(nn.Module, ABC):
+    """A network that ends in one linear layer, ``head``.
+
+    Attributes:
+        head: (d → K); ``features`` is its input, the quantity that the paper's metrics read.
+    """
+
+    head: nn.Linear
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """Returns (N, d) float: the input of the last linear layer, for normalised images (N, C, H, W) float."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns the logits, (N, K) float."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+models: Registry[Entry] = Registry("model", __name__)
+
+
+def model(*, label: str, source: str) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
+    """Registers an architecture: a function (channels, classes, *, parameters) to a :class:`Classifier`."""
+
+    def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
+        models.add(Entry(function.__name__, label, source, function))
+        return function
+
+    return register
+
+
+def complete_model(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a model's description with every parameter stated.
+
+    Args:
+        description: ``name`` and any of the architecture's parameters.
+
+    Raises:
+        UnknownNameError: no such architecture.
+        OptionError: no name, an unknown parameter or a value out of range.
+    """
+    parameters = dict(description)
+    name = parameters.pop("name", None)
+    if name is None:
+        raise OptionError("The model has no name. Give it one, such as {name: resnet18}.")
+    return {"name": name, **complete(models.get(str(name)).function, parameters, f"model '{name}'")}
+
+
+def build(description: Mapping[str, Any], *, channels: int, classes: int, seed: int) -> Classifier:
+    """Returns an untrained classifier whose initial weights follow from ``seed`` alone.
+
+    Raises:
+        UnknownNameError, OptionError: see :func:`complete_model`.
+    """
+    parameters = complete_model(description)
+    function = models.get(parameters.pop("name")).function
+    with torch.random.fork_rng(devices=[]):  # initialisation draws from the global generator; leave it as it was
+        torch.manual_seed(seed)
+        network: Classifier = function(channels, classes, **parameters)
+    return network
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Returns the SHA-256 of a network's parameters and buffers: names, shapes, types and bytes."""
+    content = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        content.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        content.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()

@@ -1,0 +1,83 @@
+"""ResNet-18 for small images, with GroupNorm in place of BatchNorm."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from unlearn_bench.errors import OptionError
+from unlearn_bench.models import Classifier, model
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, groups: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(groups, outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(groups, outputs)
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.GroupNorm(groups, outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns (N, outputs, H / stride, W / stride)."""
+        out = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(out)) + self.shortcut(x))
+
+
+class ResNet(Classifier):
+    """Four stages of two blocks, each stage but the first halving the image and doubling the channels."""
+
+    def __init__(self, channels: int, classes: int, width: int, groups: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(groups, width)
+        self.layer1 = self._stage(width, width, 1, groups)
+        self.layer2 = self._stage(width, 2 * width, 2, groups)
+        self.layer3 = self._stage(2 * width, 4 * width, 2, groups)
+        self.layer4 = self._stage(4 * width, 8 * width, 2, groups)
+        self.head = nn.Linear(8 * width, classes)
+
+    @staticmethod
+    def _stage(inputs: int, outputs: int, stride: int, groups: int) -> nn.Sequential:
+        return nn.Sequential(Block(inputs, outputs, stride, groups), Block(outputs, outputs, 1, groups))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Returns (N, 8 · width): the last stage, averaged over the image."""
+        out = F.relu(self.norm1(self.conv1(x)))
+        out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
+        return out.mean(dim=(2, 3))
+
+
+@model(label="ResNet-18 with GroupNorm", source="He et al. 2016; Wu and He 2018")
+def resnet18(
+    channels: int,
+    classes: int,
+    *,
+    width: Annotated[int, Field(ge=1, le=1024, description="channels of the first stage; the paper has 64")] = 64,
+    groups: Annotated[int, Field(ge=1, le=1024, description="groups of every GroupNorm; must divide width")] = 32,
+) -> Classifier:
+    """ResNet-18 with a 3×3 stem and no pooling before the stages, as is usual for images of 32×32 pixels.
+
+    Args:
+        channels: of the images.
+        classes: K.
+        width: channels of the first stage.
+        groups: of every GroupNorm (silent in the paper; 32 is Wu and He's).
+
+    Raises:
+        OptionError: ``groups`` does not divide ``width``.
+    """
+    if width % groups:
+        raise OptionError(
+            f"Option 'groups' of the model 'resnet18' is {groups}, expected a divisor of width, which is {width}."
+        )
+    return ResNet(channels, classes, width, groups)

@@ -1,0 +1,103 @@
+"""Hyper-parameters read from a function's signature: its keyword-only arguments ARE its options.
+
+Type, range and help stand in the annotation, ``lr: Annotated[float, Field(gt=0, le=10, description="learning rate")]``,
+and pydantic checks values against it, so that a wrong one is refused before any training.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from unlearn_bench.errors import OptionError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Option:
+    """One hyper-parameter, for people: every part is text but the default."""
+
+    name: str
+    type: str
+    default: Any
+    range: str
+    help: str
+
+
+def complete(function: Callable[..., Any], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Returns all options of ``function``: the given ones, checked and converted, over the defaults.
+
+    Args:
+        function: its keyword-only arguments are the options.
+        given: option name to value; strings from a command line are converted ("1e-2" to 0.01).
+        owner: what the options belong to, for the message ("method 'muda'").
+
+    Raises:
+        OptionError: an unknown name, a wrong type, or a value out of range.
+    """
+    try:
+        return _schema(function)(**given).model_dump()
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        known = {option.name: option for option in describe(function)}
+        if first["type"] == "extra_forbidden":
+            known_names = ", ".join(known) or "none"
+            raise OptionError(
+                f"The {owner} has no option '{name}'.{did_you_mean(name, known)} Its options: {known_names}."
+            ) from None
+        option = known[name]
+        expected = f"{option.type} {option.range}".strip()
+        raise OptionError(
+            f"Option '{name}' of the {owner} is {given.get(name)!r}, expected {expected}; "
+            f"the default is {option.default}."
+        ) from None
+
+
+def describe(function: Callable[..., Any]) -> list[Option]:
+    """Returns the options of ``function`` in the order of its signature."""
+    described = []
+    for name, field in _schema(function).model_fields.items():
+        bounds = [_bound(constraint) for constraint in field.metadata]
+        kind = field.annotation
+        choices = " or ".join(str(choice) for choice in get_args(kind)) if get_origin(kind) is Literal else ""
+        described.append(
+            Option(
+                name=name,
+                type=f"one of {choices}" if choices else getattr(kind, "__name__", str(kind)),
+                default=field.default,
+                range=", ".join(bound for bound in bounds if bound),
+                help=field.description or "",
+            )
+        )
+    return described
+
+
+def changed(function: Callable[..., Any], options: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options that differ from the defaults of ``function`` with ``base`` laid over them."""
+    usual = {option.name: option.default for option in describe(function)} | dict(base)
+    return {name: value for name, value in options.items() if usual.get(name) != value}
+
+
+@lru_cache(maxsize=None)
+def _schema(function: Callable[..., Any]) -> type[BaseModel]:
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {
+        parameter.name: (hints[parameter.name], parameter.default)
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+    return create_model(f"{function.__name__}_options", __config__=config, **fields)
+
+
+def _bound(constraint: object) -> str:
+    for attribute, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
+        value = getattr(constraint, attribute, None)
+        if value is not None:
+            return f"{sign} {value}"
+    return ""

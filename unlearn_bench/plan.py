@@ -1,0 +1,111 @@
+"""From a selection and rows to the runs that they need: references first, minus what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unlearn_bench.config import Row, Scalar, Selection
+from unlearn_bench.data import Dataset, ForgetSplit
+from unlearn_bench.data.settings import settings
+from unlearn_bench.errors import ConfigError, unknown_name
+from unlearn_bench.methods import Method, methods
+from unlearn_bench.metrics import metrics
+from unlearn_bench.models import complete_model
+from unlearn_bench.options import complete
+from unlearn_bench.runner import Task
+from unlearn_bench.spec import RunSpec
+from unlearn_bench.store import Store
+
+ORIGINAL = "original"  # the method whose weights every approximate method starts from
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of some rows in the order in which they may be made, and those of them that are still to make."""
+
+    tasks: tuple[Task, ...]
+    missing: tuple[Task, ...]
+
+
+def check(selection: Selection, rows: Sequence[Row]) -> None:
+    """Checks setting, model, recipe and every row's options against the code, before anything is read or trained.
+
+    Model and recipe must state every parameter: they are the identity of an experiment, which reports compute without
+    the code's defaults, and which a new default must not change.
+
+    Raises:
+        UnknownNameError, OptionError: a name or value that the code does not have.
+        ConfigError: a parameter that is left out.
+    """
+    settings.get(selection.experiment.setting)
+    complete_parts = {
+        "model": complete_model(selection.experiment.model),
+        "recipe": complete(methods.get(ORIGINAL).function, selection.experiment.recipe, "recipe"),
+    }
+    for part, parameters in complete_parts.items():
+        left_out = parameters.keys() - getattr(selection.experiment, part).keys()
+        if left_out:
+            raise ConfigError(
+                f"benchmarks.yaml: profiles.{selection.profile}.{part} leaves out {', '.join(sorted(left_out))}. State "
+                f"every parameter, such as {', '.join(f'{name}: {parameters[name]}' for name in sorted(left_out))}."
+            )
+    for row in rows:
+        resolve(selection, row)
+
+
+def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store: Store) -> Plan:
+    """Returns the plan of ``rows`` on every configuration of the selection, with the original models they start from.
+
+    Raises:
+        UnknownNameError, OptionError, DataError: a method, option or forget set that does not exist.
+    """
+    original = methods.get(ORIGINAL)
+    if any(not methods.get(row.method).from_scratch for row in rows):
+        rows = [Row(method=ORIGINAL), *rows]
+    wanted = [(methods.get(row.method), resolve(selection, row)) for row in rows]
+    tasks: dict[str, Task] = {}
+    for forget, seed in selection.configurations:
+        split: ForgetSplit = settings.get(selection.experiment.setting).function(dataset, forget)
+
+        def spec(method: Method, options: dict[str, Any], split: ForgetSplit = split, seed: int = seed) -> RunSpec:
+            return RunSpec(selection.experiment, split.name, method.name, options, seed, dataset.digest, split.digest)
+
+        start = spec(original, resolve(selection, Row(method=ORIGINAL)))
+        for method, options in wanted:
+            run = spec(method, options)
+            tasks[run.key] = Task(run, selection.profile, None if method.from_scratch else start)
+    ordered = sorted(tasks.values(), key=lambda task: not task.method.from_scratch)  # stable: references first
+    finished = store.finished([task.spec.key for task in ordered])
+    names = set(metrics.names())
+
+    def is_missing(task: Task) -> bool:
+        status, recorded = finished.get(task.spec.key, ("failed", set()))
+        return status != "diverged" and not names <= recorded
+
+    return Plan(tuple(ordered), tuple(task for task in ordered if is_missing(task)))
+
+
+def resolve(selection: Selection, row: Row) -> dict[str, Any]:
+    """Returns all options of a row: defaults, over them the recipe (for references) or the profile's, then the row's.
+
+    Raises:
+        UnknownNameError, OptionError: see :func:`unlearn_bench.options.complete`.
+    """
+    method = methods.get(row.method)
+    base: dict[str, Any] = dict(selection.experiment.recipe) if method.from_scratch else {}
+    return complete(method.function, {**base, **selection.overrides(row)}, f"method '{row.method}'")
+
+
+def with_preset(method: Method, preset: str | None, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Returns the given options over those of the method's preset.
+
+    Raises:
+        UnknownNameError: the method has no preset of that name.
+    """
+    if preset is None:
+        return dict(given)
+    if preset not in method.presets:
+        raise unknown_name(f"preset of {method.name}", preset, method.presets)
+    return {**method.presets[preset], **given}

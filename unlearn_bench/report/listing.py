@@ -1,0 +1,103 @@
+"""Records and methods described in plain text, for ``runs``, ``show``, ``status`` and ``explain``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from unlearn_bench.config import Selection, TableEntry
+from unlearn_bench.report.tables import runs_of_row
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import MetricRecord, RunRecord
+
+
+def plain_table(header: Sequence[str], body: Sequence[Sequence[Any]]) -> str:
+    """Returns a table for a terminal, values as they are."""
+    return tabulate([[str(cell) for cell in row] for row in body], header, tablefmt="simple", disable_numparse=True)
+
+
+def list_runs(runs: Sequence[RunRecord]) -> str:
+    """Returns a line for each run."""
+    header = ["run", "key", "method", "dataset", "forget", "seed", "profile", "status", "finished (UTC)"]
+    body = [
+        [r.id, r.key[:12], r.method, r.dataset, r.forget, r.seed, r.profile, r.status, f"{r.finished_at:%Y-%m-%d %H:%M}"]
+        for r in runs
+    ]
+    return plain_table(header, body)
+
+
+def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) -> str:
+    """Returns a line for each run with every metric."""
+    names = sorted({name for run in runs for name in run.values})
+    header = ["run", "method", "forget", "seed", "status", *(f"{n} {metrics[n].unit}".strip() for n in names), "seconds"]
+    body = [
+        [
+            run.id,
+            run.method,
+            run.forget,
+            run.seed,
+            run.status,
+            *(f"{run.values[name]:.4g}" if name in run.values else "–" for name in names),
+            f"{run.model.method_seconds:.1f}" if run.model else "–",
+        ]
+        for run in runs
+    ]
+    return plain_table(header, body)
+
+
+def describe_run(run: RunRecord, metrics: Mapping[str, MetricRecord]) -> str:
+    """Returns all that is recorded of one run."""
+    lines: list[tuple[str, Any]] = [
+        ("run", f"{run.id}, {run.status}" + (f": {run.error}" if run.error else "")),
+        ("key", run.key),
+        ("method", run.method),
+        ("options", _pairs(run.options)),
+        ("changed from default", _pairs(run.changed_options) or "nothing"),
+        ("dataset", f"{run.dataset}, content {run.dataset_digest}"),
+        ("forget set", f"{run.spec['experiment']['setting']} {run.forget}, hash {run.spec['forget_digest']}"),
+        ("seed", run.seed),
+        ("model", _pairs(run.spec["experiment"]["model"])),
+        ("recipe", _pairs(run.spec["experiment"]["recipe"])),
+        ("precision", f"{run.precision}, {run.spec['experiment']['threads']} CPU threads"),
+        ("profile", run.profile),
+        ("finished", f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("code", run.environment.code_version),
+        ("packages", _pairs(run.environment.packages)),
+        ("machine", f"{run.environment.device} on {run.environment.machine}"),
+        ("evaluation", f"{run.evaluation_seconds:.2f} s"),
+    ]
+    if run.model:
+        memory = f"{run.model.peak_memory_bytes / 2**20:.0f} MiB" if run.model.peak_memory_bytes else "not known"
+        lines += [
+            ("method time", f"{run.model.method_seconds:.2f} s, {run.model.samples_seen} samples seen"),
+            ("peak memory", memory),
+            ("checkpoint", f"{run.model.file}, SHA-256 {run.model.file_digest}"),
+            ("weights", f"{run.model.parameters} parameters, digest {run.model.weights_digest}"),
+            *((f"curve {name}", text) for name, text in _curves(run.model.curves)),
+        ]
+    lines += [(name, f"{value!r} {metrics[name].unit}".strip()) for name, value in sorted(run.values.items())]
+    return tabulate(lines, tablefmt="plain", disable_numparse=True)
+
+
+def progress_of(entry: TableEntry, selection: Selection, store: Store) -> list[int]:
+    """Returns how many runs of a table are done, how many it has, how many are diverged or failed."""
+    recorded = store.runs(experiment_key=selection.experiment.key)
+    found = [run for row in entry.full_rows for run in runs_of_row(recorded, row, selection).values()]
+    done = sum(run.status == "done" for run in found)
+    return [done, len(entry.rows) * len(selection.configurations), len(found) - done]
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _curves(points: Sequence[tuple[int, str, float]]) -> list[tuple[str, str]]:
+    names = dict.fromkeys(name for _, name, _ in points)
+    described = []
+    for name in names:
+        values = [(step, value) for step, other, value in points if other == name]
+        (first, start), (last, end) = values[0], values[-1]
+        described.append((name, f"{start:.4g} at step {first} to {end:.4g} at step {last}, {len(values)} points"))
+    return described

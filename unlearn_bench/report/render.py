@@ -1,0 +1,145 @@
+"""A table of cells as text, Markdown, LaTeX, CSV or JSON. The only place that rounds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tabulate import tabulate
+
+from unlearn_bench.report.tables import Cell, Table, TableRow
+from unlearn_bench.store.records import MetricRecord
+
+LEGEND = (
+    "Mean over configurations; in parentheses the absolute difference from Retrained, the smallest {how}. "
+    "k/n: only k of n configurations are done."
+)
+LATEX_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "′": r"$'$",
+    "∪": r"$\cup$",
+    "×": r"$\times$",
+    "…": r"\ldots{}",
+}
+
+Bold = Callable[[str], str]
+
+
+def to_text(table: Table, *, color: bool = False) -> str:
+    """Returns the table for a terminal, the smallest gap marked by ``*`` and, with ``color``, in bold."""
+    bold: Bold = (lambda text: f"\x1b[1m{text}*\x1b[0m") if color else (lambda text: f"{text}*")
+    body = tabulate(_body(table, bold), _header(table), tablefmt="simple", disable_numparse=True)
+    return "\n".join([_title(table), "", body, "", LEGEND.format(how="marked by *"), *table.notes])
+
+
+def to_markdown(table: Table) -> str:
+    """Returns the table for GitHub, the smallest gap in bold."""
+    escape = _markdown
+    cells = [[escape(cell) for cell in row[:2]] + row[2:] for row in _body(table, lambda text: f"**{text}**")]
+    body = tabulate(cells, [escape(cell) for cell in _header(table)], tablefmt="github", disable_numparse=True)
+    notes = "\n".join(f"- {escape(note)}" for note in (LEGEND.format(how="in bold"), *table.notes))
+    return f"### {escape(_title(table))}\n\n{body}\n\n{notes}"
+
+
+def to_latex(table: Table) -> str:
+    """Returns a LaTeX table for the booktabs package, the smallest gap in bold, provenance as comments."""
+    lines = [f"% {note}" for note in table.notes]
+    lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(_title(table))}}}"]
+    lines += [rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}", r"\toprule"]
+    lines += [" & ".join(_latex(cell) for cell in _header(table)) + r" \\", r"\midrule"]
+    for row in _body(table, lambda text: rf"\textbf{{{text}}}"):
+        lines.append(" & ".join([*(_latex(cell) for cell in row[:2]), *(cell.replace("–", "--") for cell in row[2:])]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines)
+
+
+def to_csv(table: Table) -> str:
+    """Returns the long form, one row per method and metric, numbers at full precision."""
+    records = to_records(table)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue().rstrip("\n")
+
+
+def to_json(table: Table) -> str:
+    """Returns the long form as a JSON list, numbers at full precision."""
+    return json.dumps(to_records(table), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def to_records(table: Table) -> list[dict[str, Any]]:
+    """Returns one record per row and metric: method, label, metric, mean, std, n, gap, best."""
+    return [
+        {
+            "method": row.method,
+            "label": row.label,
+            "metric": column.name,
+            "mean": cell.mean,
+            "std": cell.std,
+            "n": cell.n,
+            "gap": cell.gap,
+            "best": cell.best,
+        }
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    ]
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "text": to_text,
+    "markdown": to_markdown,
+    "latex": to_latex,
+    "csv": to_csv,
+    "json": to_json,
+}
+
+
+def _title(table: Table) -> str:
+    return f"Table {table.name}. {table.title}"
+
+
+def _header(table: Table) -> list[str]:
+    return ["Method", "Train set", *(f"{column.label} {column.unit}".strip() for column in table.columns)]
+
+
+def _body(table: Table, bold: Bold) -> list[list[str]]:
+    return [
+        [
+            row.label,
+            row.train_set,
+            *(_cell(cell, column, row, table, bold) for column, cell in zip(table.columns, row.cells, strict=True)),
+        ]
+        for row in table.rows
+    ]
+
+
+def _cell(cell: Cell, column: MetricRecord, row: TableRow, table: Table, bold: Bold) -> str:
+    decimals = 1 if column.unit == "%" else 2
+    incomplete = f" {cell.n}/{table.expected}" if cell.n < table.expected else ""
+    if cell.mean is None:
+        return f"–{incomplete}"
+    text = f"{cell.mean:.{decimals}f}"
+    if cell.gap is not None and not row.is_reference:
+        text += f" ({cell.gap:.{decimals}f})"
+    return (bold(text) if cell.best else text) + incomplete
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX_SPECIAL.get(character, character) for character in text)
+
+
+def _markdown(text: str) -> str:
+    return "".join(f"\\{character}" if character in "\\|*_`<>[]#" else character for character in text)

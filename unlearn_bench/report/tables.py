@@ -1,0 +1,228 @@
+"""Records to a table of cells. Numbers stay at full precision here; rounding is the renderer's."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from unlearn_bench.config import Row, Selection, TableEntry
+from unlearn_bench.errors import MissingRunError
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import MethodRecord, MetricRecord, RunRecord
+
+RETRAINED = "retrained"
+
+Configuration = tuple[str, int]  # forget set, seed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method's result in one metric.
+
+    Attributes:
+        mean: over the configurations that are done; None where none is.
+        std: their sample standard deviation; None for fewer than two.
+        n: how many are done.
+        gap: |mean − mean of the retrained model over the same configurations|; None for the retrained model itself.
+        best: whether the gap is the smallest of the approximate methods with all configurations done.
+    """
+
+    mean: float | None
+    std: float | None
+    n: int
+    gap: float | None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A method's row; a reference (original, retrained) competes with nobody and shows no gap in the paper's style."""
+
+    method: str
+    label: str
+    train_set: str
+    is_reference: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its provenance, ready for any renderer.
+
+    Attributes:
+        name, title: as in benchmarks.yaml.
+        columns: the metrics.
+        rows: in the order of benchmarks.yaml.
+        expected: how many configurations each cell should have.
+        notes: what was measured, on what, and what is missing, a sentence each.
+    """
+
+    name: str
+    title: str
+    columns: tuple[MetricRecord, ...]
+    rows: tuple[TableRow, ...]
+    expected: int
+    notes: tuple[str, ...]
+
+
+def build_table(name: str, entry: TableEntry, selection: Selection, store: Store) -> Table:
+    """Returns the table of what the database holds for a selection.
+
+    Args:
+        name: of the table in benchmarks.yaml.
+        entry: its rows and metrics.
+        selection: which configurations belong in it.
+        store: the database.
+
+    Raises:
+        MissingRunError: a configuration has no retrained run: without the reference no gap can be read.
+    """
+    recorded = store.runs(experiment_key=selection.experiment.key)
+    by_row = [runs_of_row(recorded, row, selection) for row in entry.full_rows]
+    reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
+    lacking = [pair for pair in selection.configurations if not _is_done(reference.get(pair))]
+    if lacking:
+        raise MissingRunError(_missing_reference(selection, lacking))
+    method_records, metric_records = store.methods(), store.metrics()
+    columns = tuple(
+        metric_records.get(metric, MetricRecord(metric, metric, "", "near retrained", "")) for metric in entry.metrics
+    )
+    rows = [
+        _table_row(row, runs, reference, columns, method_records.get(row.method))
+        for row, runs in zip(entry.full_rows, by_row, strict=True)
+    ]
+    expected = len(selection.configurations)
+    used = [run for runs in (*by_row, reference) for run in runs.values()]
+    return Table(
+        name=name,
+        title=f"{entry.title}: {selection.experiment.dataset}, profile {selection.profile}",
+        columns=columns,
+        rows=tuple(_mark_best(rows, expected)),
+        expected=expected,
+        notes=(*_provenance(selection, used), *_shortfalls(entry, by_row, selection)),
+    )
+
+
+def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -> dict[Configuration, RunRecord]:
+    """Returns the run of each configuration that a row means.
+
+    A run belongs to a row when it differs from its method's defaults in nothing but the options that the row states,
+    and has these. Several generations may (other defaults, other images): the newest decides, and only runs that
+    equal it in options and images are put beside it.
+    """
+    stated = selection.overrides(row)
+    matching = [
+        run
+        for run in recorded
+        if run.method == row.method
+        and (run.forget, run.seed) in selection.configurations
+        and set(run.changed_options) <= set(stated)
+        and all(run.options.get(name) == value for name, value in stated.items())
+    ]
+    found: dict[Configuration, RunRecord] = {}
+    for run in matching:  # newest first
+        newest = matching[0]
+        if run.options == newest.options and run.dataset_digest == newest.dataset_digest:
+            found.setdefault((run.forget, run.seed), run)
+    return found
+
+
+def _table_row(
+    row: Row,
+    runs: dict[Configuration, RunRecord],
+    reference: dict[Configuration, RunRecord],
+    columns: Sequence[MetricRecord],
+    method: MethodRecord | None,
+) -> TableRow:
+    cells = []
+    for column in columns:
+        done = {pair: run.values[column.name] for pair, run in runs.items() if column.name in run.values}
+        target = [reference[pair].values[column.name] for pair in done if column.name in reference[pair].values]
+        mean = statistics.fmean(done.values()) if done else None
+        cells.append(
+            Cell(
+                mean=mean,
+                std=statistics.stdev(done.values()) if len(done) > 1 else None,
+                n=len(done),
+                gap=abs(mean - statistics.fmean(target)) if mean is not None and row.method != RETRAINED else None,
+            )
+        )
+    return TableRow(
+        method=row.method,
+        label=row.label or (method.label if method else row.method),
+        train_set=method.train_set if method else "",
+        is_reference=method.is_reference if method else False,
+        cells=tuple(cells),
+    )
+
+
+def _mark_best(rows: Sequence[TableRow], expected: int) -> list[TableRow]:
+    marked = [list(row.cells) for row in rows]
+    for column in range(len(rows[0].cells)):
+        gaps = {
+            position: cell.gap
+            for position, row in enumerate(rows)
+            if not row.is_reference and (cell := row.cells[column]).gap is not None and cell.n == expected
+        }
+        for position, gap in gaps.items():
+            if gap == min(gaps.values()):  # type: ignore[type-var]  # None was left out above
+                marked[position][column] = replace(marked[position][column], best=True)
+    return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
+
+
+def _is_done(run: RunRecord | None) -> bool:
+    return run is not None and run.status == "done"
+
+
+def _missing_reference(selection: Selection, lacking: Sequence[Configuration]) -> str:
+    forget, seed = lacking[0]
+    more = f", nor for {len(lacking) - 1} other configurations" if len(lacking) > 1 else ""
+    commands = f"--profile {selection.profile} --dataset {selection.source} --forget {forget} --seed {seed}"
+    return (
+        f"No retrained run on {selection.experiment.dataset}, {selection.experiment.setting} {forget}, seed {seed}{more}. "
+        f"Make it with: unlearn-bench train {commands}"
+    )
+
+
+def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
+    experiment = selection.experiment
+    images = {run.dataset_digest[:12] for run in runs}
+    finished: list[datetime] = [run.finished_at for run in runs]
+    machines = sorted({f"{run.environment.device} on {run.environment.machine}" for run in runs})
+    versions = sorted({run.environment.code_version for run in runs})
+    packages = sorted(
+        {
+            ", ".join(f"{name} {run.environment.packages[name]}" for name in ("torch", "scikit-learn", "python"))
+            for run in runs
+        }
+    )
+    described = ", ".join(f"{name} {value}" for name, value in experiment.model.items() if name != "name")
+    recipe = ", ".join(f"{name} {value}" for name, value in experiment.recipe.items())
+    per_class = f", {experiment.train_per_class} training images a class" if experiment.train_per_class else ""
+    return [
+        f"Images: {experiment.dataset} (content {', '.join(sorted(images))}){per_class}; setting {experiment.setting}; "
+        f"forget sets {', '.join(selection.forget)}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
+        f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
+        f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
+        f"{min(finished):%Y-%m-%d} to {max(finished):%Y-%m-%d}.",
+    ]
+
+
+def _shortfalls(
+    entry: TableEntry, by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection
+) -> list[str]:
+    notes = []
+    for row, runs in zip(entry.full_rows, by_row, strict=True):
+        for forget, seed in selection.configurations:
+            run = runs.get((forget, seed))
+            if run is not None and run.status != "done":
+                notes.append(f"{row.label or row.method}, forget {forget}, seed {seed}: {run.status}, {run.error}.")
+    missing = sum(len(selection.configurations) - len(runs) for runs in by_row)
+    if missing:
+        notes.append(
+            f"{missing} runs have not been made. Make them with: unlearn-bench reproduce --table … "
+            f"--profile {selection.profile}"
+        )
+    return notes

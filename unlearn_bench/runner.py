@@ -1,0 +1,318 @@
+"""One run: problem → method, timed → outputs → metrics → record."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from threadpoolctl import threadpool_limits
+
+from unlearn_bench import environment
+from unlearn_bench.data import Dataset, ForgetSplit, Images
+from unlearn_bench.data.batches import Normalise
+from unlearn_bench.data.settings import settings
+from unlearn_bench.errors import DivergedError, UserError
+from unlearn_bench.journal import Journal
+from unlearn_bench.methods import Method, UnlearningProblem, methods
+from unlearn_bench.metrics import metrics
+from unlearn_bench.models import Classifier, build, weights_digest
+from unlearn_bench.options import changed
+from unlearn_bench.outputs import predict_splits
+from unlearn_bench.progress import Progress, silent
+from unlearn_bench.spec import RunSpec
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import (
+    DatasetRecord,
+    Environment,
+    MethodRecord,
+    MetricRecord,
+    ModelRecord,
+    NewRun,
+    Status,
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to make: its spec, the profile that asked for it, and the original model that it starts from.
+
+    ``start`` is the spec of the run whose weights the method starts from, or None where it trains from scratch.
+    """
+
+    spec: RunSpec
+    profile: str
+    start: RunSpec | None
+
+    @property
+    def method(self) -> Method:
+        """The registered method."""
+        return methods.get(self.spec.method)
+
+    @property
+    def model_key(self) -> str:
+        """Identity of the weights that the run makes."""
+        return self.spec.model_key(self.method.uses_forget_set)
+
+    @property
+    def start_key(self) -> str | None:
+        """Identity of the weights that the run starts from."""
+        return self.start.model_key(methods.get(self.start.method).uses_forget_set) if self.start else None
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        return f"{self.spec.method}, {self.spec.experiment.dataset}, forget {self.spec.forget}, seed {self.spec.seed}"
+
+
+class Runner:
+    """Makes runs on one data set and one device, and records them."""
+
+    def __init__(self, store: Store, dataset: Dataset, device: torch.device) -> None:
+        """``dataset`` is moved to ``device`` once, for all runs."""
+        self.store = store
+        self.dataset = dataset.to(device)
+        self.device = device
+        self.normalise = Normalise(dataset.mean, dataset.std)
+
+    def run(self, task: Task, progress: Progress = silent) -> tuple[Status, str | None]:
+        """Makes and records one run: its weights, unless they are there already, then every metric.
+
+        A loss or a metric that leaves the finite numbers records the run as ``diverged``, any other failure of the
+        method or of a metric as ``failed``, each with its reason; neither holds values.
+
+        Returns:
+            The recorded status, and the reason where it is not ``done``.
+
+        Raises:
+            UserError: wrong use; nothing is recorded.
+        """
+        split = settings.get(task.spec.experiment.setting).function(self.dataset, task.spec.forget)
+        journal = Journal(task=task.title, progress=progress)
+        model: ModelRecord | None = None
+        values: dict[str, float] = {}
+        seconds = 0.0
+        error: str | None = None
+        status: Status = "done"
+        with _threads(task.spec.experiment.threads):
+            try:
+                network, model = self._weights(task, split, journal)
+                started = time.perf_counter()
+                values = self._evaluate(network, split)
+                seconds = time.perf_counter() - started
+            except UserError:
+                raise
+            except DivergedError as problem:
+                status, error = "diverged", str(problem)
+            except Exception as problem:  # a method or metric may be anyone's: one failure must not end the others
+                status, error = "failed", f"{type(problem).__name__}: {problem}"
+        self.store.record(self._new_run(task, split, model, values, status, error, seconds))
+        return status, error
+
+    def _weights(self, task: Task, split: ForgetSplit, journal: Journal) -> tuple[Classifier, ModelRecord]:
+        """Returns the run's weights, read where they exist and are intact, else made and written."""
+        network = self._untrained(task.spec)
+        known = self.store.model(task.model_key)
+        if known is not None and self._read(network, known):
+            return network, known
+        problem = self._problem(task, split, journal)
+        _synchronise(self.device)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(problem.seed)  # for methods that draw from the global generator
+            started = time.perf_counter()
+            network = task.method.function(problem, **task.spec.options)
+            _synchronise(self.device)
+            seconds = time.perf_counter() - started
+        network.eval()
+        if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+            raise DivergedError(f"a weight is not finite after {journal.steps} steps")
+        file, file_digest = self._write(network, task.model_key)
+        return network, ModelRecord(
+            key=task.model_key,
+            file=file,
+            file_digest=file_digest,
+            weights_digest=weights_digest(network),
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            method_seconds=seconds,
+            samples_seen=journal.samples_seen,
+            peak_memory_bytes=environment.peak_memory_bytes(self.device),
+            curves=tuple(journal.curves),
+        )
+
+    def _problem(self, task: Task, split: ForgetSplit, journal: Journal) -> UnlearningProblem:
+        """Returns what the method may see: the data that it declares, and nothing else."""
+        spec, method = task.spec, task.method
+        train = self.dataset.train
+        is_forget = torch.zeros(len(train), dtype=torch.bool)
+        is_forget[split.forget] = True
+        nothing = train[torch.zeros(0, dtype=torch.int64)]
+        if method.train_set == "D":
+            retain = train
+        elif method.train_set == "D_r":
+            retain = train[~is_forget]
+        elif method.train_set == "D_f":
+            retain = nothing
+        else:
+            retain = retain_subset(train, is_forget, spec.derive_seed("retain subset", uses_method=False))
+        forget = train[is_forget] if "D_f" in method.train_set else nothing
+        start = self._start(task, split) if task.start else self._untrained(spec)
+        return UnlearningProblem(
+            original=start.eval().requires_grad_(False),
+            retain=retain,
+            forget=forget,
+            forget_classes=split.classes,
+            seed=spec.derive_seed("method", uses_forget_set=method.uses_forget_set),
+            normalise=self.normalise,
+            augment=spec.experiment.augment,
+            precision=getattr(torch, spec.experiment.precision),
+            journal=journal,
+        )
+
+    def _start(self, task: Task, split: ForgetSplit) -> Classifier:
+        """Returns the original model that the run starts from; a missing or damaged one is made again."""
+        assert task.start is not None and task.start_key is not None
+        origin = Task(task.start, task.profile, None)
+        network = self._untrained(origin.spec)
+        known = self.store.model(origin.model_key)
+        if known is not None and self._read(network, known):
+            return network
+        status, _ = self.store.finished([origin.spec.key]).get(origin.spec.key, ("done", None))
+        if status == "diverged":
+            raise RuntimeError("the original model diverged, there is nothing to start from")
+        network, made = self._weights(origin, split, Journal())
+        self.store.record_model(made)
+        return network
+
+    def _untrained(self, spec: RunSpec) -> Classifier:
+        method = methods.get(spec.method)
+        return build(
+            spec.experiment.model,
+            channels=self.dataset.channels,
+            classes=len(self.dataset.classes),
+            seed=spec.derive_seed("initial weights", uses_forget_set=method.uses_forget_set),
+        ).to(self.device)
+
+    def _evaluate(self, network: Classifier, split: ForgetSplit) -> dict[str, float]:
+        outputs = predict_splits(network, self.dataset, split, self.normalise)
+        values = {}
+        for metric in metrics:
+            value = metric.function(outputs)
+            if not math.isfinite(value):
+                raise DivergedError(f"the metric {metric.name} is {value}")
+            values[metric.name] = value
+        return values
+
+    def _write(self, network: Classifier, key: str) -> tuple[str, str]:
+        """Returns name and SHA-256 of the checkpoint, durably in place before any row names it."""
+        folder = self.store.models_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{key}.safetensors"
+        part = folder / f".{key}.{os.getpid()}.part"
+        try:
+            save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            digest = _file_digest(part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return target.name, digest
+
+    def _read(self, network: Classifier, record: ModelRecord) -> bool:
+        """Reads recorded weights into ``network``; returns whether the file is there, intact and fits."""
+        file = self.store.models_folder / record.file
+        if not file.is_file() or _file_digest(file) != record.file_digest:
+            return False
+        with contextlib.suppress(SafetensorError, RuntimeError):
+            network.load_state_dict(load_file(file, device=str(self.device)))
+            network.eval()
+            return True
+        return False
+
+    def _new_run(
+        self,
+        task: Task,
+        split: ForgetSplit,
+        model: ModelRecord | None,
+        values: dict[str, float],
+        status: Status,
+        error: str | None,
+        evaluation_seconds: float,
+    ) -> NewRun:
+        method, data, spec = task.method, self.dataset, task.spec
+        base = spec.experiment.recipe if method.from_scratch else {}
+        return NewRun(
+            spec=spec,
+            profile=task.profile,
+            status=status,
+            error=error,
+            changed_options=changed(method.function, spec.options, base),
+            dataset=DatasetRecord(
+                digest=data.digest,
+                name=data.name,
+                train_images=len(data.train),
+                test_images=len(data.test),
+                shape="×".join(str(side) for side in data.train.pixels.shape[1:]),
+                classes=data.classes,
+            ),
+            forget_images=len(split.forget),
+            method=MethodRecord(method.name, method.label, method.train_set, method.source, method.from_scratch),
+            metrics=tuple(MetricRecord(m.name, m.label, m.unit, m.better, m.source) for m in metrics),
+            values=values,
+            model=model,
+            environment=Environment(
+                code_version=environment.code_version(),
+                packages=environment.packages(),
+                machine=environment.machine(),
+                device=environment.describe_device(self.device),
+            ),
+            evaluation_seconds=evaluation_seconds,
+        )
+
+
+def retain_subset(train: Images, is_forget: torch.Tensor, seed: int) -> Images:
+    """Returns D'_r: a random subset of D_r of the size of D_f (all of D_r where that is smaller).
+
+    Args:
+        train: D.
+        is_forget: (N,) bool, membership of D_f.
+        seed: the same for every method of a configuration.
+    """
+    candidates = torch.nonzero(~is_forget)[:, 0]
+    order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
+    return train[candidates[order[: int(is_forget.sum())]].sort().values]
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Holds every library to ``count`` CPU threads, which fixes the order of their sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        content = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            content.update(block)
+    return content.hexdigest()

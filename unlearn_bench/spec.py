@@ -1,0 +1,108 @@
+"""What a run is, as data: its canonical JSON hashed is its identity, so that the same run is never made twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """Returns the one JSON text of ``value``: sorted keys, no white space. Raises ValueError on NaN or infinity."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """Returns the SHA-256 of ``value``'s canonical JSON, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that the runs of one table share and that benchmarks.yaml and the command line decide.
+
+    Attributes:
+        dataset: its name (``digits``, ``cifar10``, ``folder:NAME``).
+        train_per_class, test_per_class: how many images of each class are used; None for all.
+        augment: what training does to images (``none``, ``crop_flip``).
+        setting: what a forget set is (``class``).
+        model: architecture and its parameters, every one stated.
+        recipe: the options of ``original`` and ``retrained``, every one stated.
+        precision: ``float32`` or ``bfloat16`` (autocast; metrics are float32 always).
+        threads: CPU threads of one run; part of the identity, since it changes the order of floating-point sums.
+    """
+
+    dataset: str
+    train_per_class: int | None
+    test_per_class: int | None
+    augment: str
+    setting: str
+    model: dict[str, Any]
+    recipe: dict[str, Any]
+    precision: str
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON: equal for runs that belong in one table."""
+        return digest_of(asdict(self))
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: a method with all its options on one configuration.
+
+    Attributes:
+        experiment: see there.
+        forget: the forget set as the setting spells it (``"1"``).
+        method, options: the method and **all** its hyper-parameters, defaults included.
+        seed: the configuration's seed; the generators' seeds are derived from it.
+        dataset_digest: content hash of the images and labels used.
+        forget_digest: hash of the forget set's sorted indices.
+    """
+
+    experiment: Experiment
+    forget: str
+    method: str
+    options: dict[str, Any]
+    seed: int
+    dataset_digest: str
+    forget_digest: str
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """The fields that make the identity, as plain data."""
+        return asdict(self)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON: the identity of the run."""
+        return digest_of(self.canonical)
+
+    def model_key(self, uses_forget_set: bool) -> str:
+        """Returns the identity of the weights.
+
+        The original model is trained before anyone asks to forget: its weights do not depend on the forget set, and
+        one training serves every configuration. For all other methods this is the run's own key.
+        """
+        if uses_forget_set:
+            return self.key
+        return digest_of({k: v for k, v in self.canonical.items() if not k.startswith("forget")})
+
+    def derive_seed(self, purpose: str, *, uses_forget_set: bool = True, uses_method: bool = True) -> int:
+        """Returns a 63-bit seed hashed from what the random numbers of ``purpose`` depend on.
+
+        Options are left out, so that two settings of one hyper-parameter see the same order of images.
+        """
+        parts: dict[str, Any] = {
+            "purpose": purpose,
+            "seed": self.seed,
+            "dataset": self.dataset_digest,
+            "model": self.experiment.model,
+        }
+        if uses_forget_set:
+            parts["forget"] = self.forget_digest
+        if uses_method:
+            parts["method"] = self.method
+        return int(digest_of(parts)[:16], 16) >> 1

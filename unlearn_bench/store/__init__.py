@@ -1,0 +1,295 @@
+"""The result database: one row a run, written in one transaction, SQLite by default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from unlearn_bench.errors import StoreError
+from unlearn_bench.store.records import (
+    Environment,
+    MethodRecord,
+    MetricRecord,
+    ModelRecord,
+    NewRun,
+    RunRecord,
+    Status,
+)
+from unlearn_bench.store.tables import (
+    Base,
+    CurveRow,
+    DatasetRow,
+    ForgetSetRow,
+    MethodRow,
+    MetricRow,
+    ModelRow,
+    RunRow,
+    ValueRow,
+)
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+class Store:
+    """The database of an URL and the folder of checkpoints beside it."""
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Opens the database, and makes it where it is missing unless ``create`` is false.
+
+        Args:
+            url: an SQLAlchemy URL; ``sqlite:///PATH`` is a file.
+            create: false for commands that only read.
+
+        Raises:
+            StoreError: no such database, not a database, or not an URL.
+        """
+        self.url = url
+        try:
+            parsed = make_url(url)
+            self.path = Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+            if self.path is not None and not self.path.exists():
+                if not create:
+                    raise StoreError(f"There is no database at {self.path}. Make one with: unlearn-bench demo")
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._engine = create_engine(parsed)
+            if parsed.get_backend_name() == "sqlite":
+                _prepare_sqlite(self._engine)
+            Base.metadata.create_all(self._engine)
+        except (ArgumentError, NoSuchModuleError):
+            raise StoreError(
+                f"'{url}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
+            ) from None
+        except (SQLAlchemyError, OSError) as problem:
+            raise StoreError(f"The database {url} cannot be opened: {_reason(problem)}.") from None
+
+    @property
+    def models_folder(self) -> Path:
+        """Where checkpoints lie: ``models/`` beside an SQLite file, else ``results/models`` in the working folder."""
+        return (self.path.parent if self.path else Path("results")) / "models"
+
+    def finished(self, keys: Sequence[str]) -> dict[str, tuple[Status, set[str]]]:
+        """Returns, of the given run keys, those done or diverged: status and the metrics that are recorded."""
+        found: dict[str, tuple[Status, set[str]]] = {}
+        with self._session() as session:
+            for chunk in _chunks(keys):
+                query = select(RunRow.key, RunRow.status, ValueRow.metric)
+                query = query.outerjoin(ValueRow, ValueRow.run_id == RunRow.id)
+                query = query.where(RunRow.key.in_(chunk), RunRow.status != "failed")
+                for key, status, metric in session.execute(query):
+                    found.setdefault(key, (status, set()))[1].update([metric] if metric else [])
+        return found
+
+    def model(self, key: str) -> ModelRecord | None:
+        """Returns the weights of that key, or None where nobody has made them."""
+        with self._session() as session:
+            row = session.scalar(select(ModelRow).where(ModelRow.key == key))
+            return _model_record(row) if row else None
+
+    def record_model(self, model: ModelRecord) -> None:
+        """Writes weights that were made again for a run that starts from them."""
+        with self._session() as session, session.begin():
+            _model_row(session, model)
+
+    def record(self, run: NewRun) -> None:
+        """Writes a run with all that belongs to it in one transaction; a run of the same key is replaced."""
+        with self._session() as session, session.begin():
+            for metric in run.metrics:
+                session.merge(MetricRow(**asdict(metric)))
+            session.merge(MethodRow(**asdict(run.method)))
+            dataset = _dataset_row(session, run)
+            forget_set = _forget_set_row(session, run, dataset)
+            model = _model_row(session, run.model) if run.model else None
+            previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
+            if previous:
+                session.delete(previous)
+                session.flush()
+            row = RunRow(
+                key=run.spec.key,
+                experiment_key=run.spec.experiment.key,
+                spec=run.spec.canonical,
+                profile=run.profile,
+                status=run.status,
+                error=run.error,
+                method=run.method.name,
+                options=run.spec.options,
+                changed_options=run.changed_options,
+                dataset_id=dataset.id,
+                forget_set_id=forget_set.id,
+                model_id=model.id if model else None,
+                forget=run.spec.forget,
+                seed=run.spec.seed,
+                precision=run.spec.experiment.precision,
+                evaluation_seconds=run.evaluation_seconds,
+                finished_at=datetime.now(timezone.utc),
+                **asdict(run.environment),
+            )
+            row.values = [ValueRow(metric=name, value=value) for name, value in run.values.items()]
+            session.add(row)
+
+    def runs(
+        self,
+        *,
+        experiment_key: str | None = None,
+        method: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Returns the runs that match, newest first."""
+        query = select(RunRow).order_by(RunRow.finished_at.desc(), RunRow.id.desc()).limit(limit)
+        query = query.options(joinedload(RunRow.dataset), joinedload(RunRow.model), selectinload(RunRow.values))
+        for column, wanted in (
+            (RunRow.experiment_key, experiment_key),
+            (RunRow.method, method),
+            (RunRow.status, status),
+        ):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        with self._session() as session:
+            return [_run_record(row) for row in session.scalars(query)]
+
+    def run(self, name: str) -> RunRecord:
+        """Returns the run of that number, or whose key begins with ``name``, with its curves.
+
+        Raises:
+            StoreError: none, or several.
+        """
+        query = select(RunRow).options(joinedload(RunRow.model).selectinload(ModelRow.curves))
+        by_key = query.where(RunRow.key.startswith(name, autoescape=True))
+        with self._session() as session:
+            found = list(session.scalars(query.where(RunRow.id == int(name)))) if name.isdecimal() else []
+            found = found or list(session.scalars(by_key.limit(2)))
+            if len(found) != 1:
+                many = "Several runs have" if found else "No run has"
+                raise StoreError(f"{many} the number or key '{name}'. List them with: unlearn-bench runs")
+            return _run_record(found[0], with_curves=True)
+
+    def methods(self) -> dict[str, MethodRecord]:
+        """Returns what is known of every method that has a run."""
+        with self._session() as session:
+            return {row.name: MethodRecord(**_columns(row)) for row in session.scalars(select(MethodRow))}
+
+    def metrics(self) -> dict[str, MetricRecord]:
+        """Returns what is known of every metric that has been measured."""
+        with self._session() as session:
+            return {row.name: MetricRecord(**_columns(row)) for row in session.scalars(select(MetricRow))}
+
+    def class_names(self, dataset: str) -> tuple[str, ...]:
+        """Returns the class names of a recorded data set, by label; none where it is not recorded."""
+        with self._session() as session:
+            row = session.scalar(select(DatasetRow).where(DatasetRow.name == dataset).limit(1))
+            return tuple(row.classes) if row else ()
+
+    def count(self) -> int:
+        """Returns the number of recorded runs."""
+        with self._session() as session:
+            return session.scalar(select(func.count()).select_from(RunRow)) or 0
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine) as session:
+                yield session
+        except SQLAlchemyError as problem:
+            raise StoreError(f"The database {self.url} refused: {_reason(problem)}.") from problem
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
+
+def _dataset_row(session: Session, run: NewRun) -> DatasetRow:
+    row = session.scalar(select(DatasetRow).where(DatasetRow.digest == run.dataset.digest))
+    if row is None:
+        row = DatasetRow(**{**asdict(run.dataset), "classes": list(run.dataset.classes)})
+        session.add(row)
+        session.flush()
+    return row
+
+
+def _forget_set_row(session: Session, run: NewRun, dataset: DatasetRow) -> ForgetSetRow:
+    identity = {
+        "dataset_id": dataset.id,
+        "digest": run.spec.forget_digest,
+        "setting": run.spec.experiment.setting,
+    }
+    row = session.scalar(select(ForgetSetRow).filter_by(**identity))
+    if row is None:
+        row = ForgetSetRow(**identity, name=run.spec.forget, images=run.forget_images)
+        session.add(row)
+        session.flush()
+    return row
+
+
+def _model_row(session: Session, model: ModelRecord) -> ModelRow:
+    fields = asdict(model)
+    curves = fields.pop("curves")
+    row = session.scalar(select(ModelRow).where(ModelRow.key == model.key))
+    if row is None:
+        row = ModelRow(**fields)
+        session.add(row)
+    elif row.file_digest != model.file_digest:
+        for name, value in fields.items():
+            setattr(row, name, value)
+    else:
+        return row
+    row.curves = [CurveRow(step=step, name=name, value=value) for step, name, value in curves]
+    session.flush()
+    return row
+
+
+def _columns(row: Base) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
+
+
+def _model_record(row: ModelRow, with_curves: bool = False) -> ModelRecord:
+    fields = _columns(row)
+    del fields["id"]
+    curves = tuple((point.step, point.name, point.value) for point in row.curves) if with_curves else ()
+    return ModelRecord(**fields, curves=curves)
+
+
+def _run_record(row: RunRow, with_curves: bool = False) -> RunRecord:
+    return RunRecord(
+        id=row.id,
+        key=row.key,
+        spec=row.spec,
+        profile=row.profile,
+        status=row.status,  # type: ignore[arg-type]  # written from the same literal
+        error=row.error,
+        method=row.method,
+        options=row.options,
+        changed_options=row.changed_options,
+        dataset=row.dataset.name,
+        dataset_digest=row.dataset.digest,
+        forget=row.forget,
+        seed=row.seed,
+        environment=Environment(row.code_version, row.packages, row.machine, row.device),
+        precision=row.precision,
+        evaluation_seconds=row.evaluation_seconds,
+        finished_at=row.finished_at,
+        model=_model_record(row.model, with_curves) if row.model else None,
+        values={value.metric: value.value for value in row.values},
+    )
+
+
+def _chunks(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), size):  # databases bound the number of parameters in one statement
+        yield keys[start : start + size]
+
+
+def _reason(problem: Exception) -> str:
+    return str(getattr(problem, "orig", None) or problem).splitlines()[0].rstrip(".")

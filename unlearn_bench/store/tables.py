@@ -1,0 +1,133 @@
+"""The tables of the result database. Private to the store: everyone else sees frozen records."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+DIGEST = String(64)
+
+
+class Base(DeclarativeBase):
+    """Shared metadata."""
+
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012  (SQLAlchemy's own idiom)
+
+
+class DatasetRow(Base):
+    """A data set as used: a subset is another one."""
+
+    __tablename__ = "datasets"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(DIGEST, unique=True)
+    name: Mapped[str]
+    train_images: Mapped[int]
+    test_images: Mapped[int]
+    shape: Mapped[str]
+    classes: Mapped[list[str]]
+
+
+class ForgetSetRow(Base):
+    """A forget set of a data set; ``digest`` is the hash of its sorted positions."""
+
+    __tablename__ = "forget_sets"
+    __table_args__ = (UniqueConstraint("dataset_id", "digest", "setting"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
+    digest: Mapped[str] = mapped_column(DIGEST)
+    setting: Mapped[str]
+    name: Mapped[str]
+    images: Mapped[int]
+
+
+class ModelRow(Base):
+    """Trained weights: their file, its SHA-256, and what it cost to make them."""
+
+    __tablename__ = "models"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(DIGEST, unique=True)
+    file: Mapped[str]
+    file_digest: Mapped[str] = mapped_column(DIGEST)
+    weights_digest: Mapped[str] = mapped_column(DIGEST)
+    parameters: Mapped[int]
+    method_seconds: Mapped[float]
+    samples_seen: Mapped[int]
+    peak_memory_bytes: Mapped[int | None]
+    curves: Mapped[list[CurveRow]] = relationship(cascade="all, delete-orphan", order_by="CurveRow.id")
+
+
+class MethodRow(Base):
+    """What reports need to know of a method, so that they read the database alone."""
+
+    __tablename__ = "methods"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    train_set: Mapped[str]
+    source: Mapped[str]
+    is_reference: Mapped[bool]
+
+
+class MetricRow(Base):
+    """What reports need to know of a metric."""
+
+    __tablename__ = "metrics"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    unit: Mapped[str]
+    better: Mapped[str]
+    source: Mapped[str]
+
+
+class RunRow(Base):
+    """One run: a method on a configuration. ``key`` is the hash of the canonical spec."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index("ix_runs_experiment_method", "experiment_key", "method"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(DIGEST, unique=True)
+    experiment_key: Mapped[str] = mapped_column(DIGEST)
+    spec: Mapped[dict[str, Any]]
+    profile: Mapped[str]
+    status: Mapped[str]
+    error: Mapped[str | None]
+    method: Mapped[str] = mapped_column(ForeignKey("methods.name"))
+    options: Mapped[dict[str, Any]]
+    changed_options: Mapped[dict[str, Any]]
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
+    forget_set_id: Mapped[int] = mapped_column(ForeignKey("forget_sets.id"))
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    forget: Mapped[str]
+    seed: Mapped[int]
+    code_version: Mapped[str]
+    packages: Mapped[dict[str, Any]]
+    machine: Mapped[str]
+    device: Mapped[str]
+    precision: Mapped[str]
+    evaluation_seconds: Mapped[float]
+    finished_at: Mapped[datetime]
+    dataset: Mapped[DatasetRow] = relationship()
+    model: Mapped[ModelRow | None] = relationship()
+    values: Mapped[list[ValueRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
+
+
+class ValueRow(Base):
+    """A metric's value at full precision, in the metric's own unit."""
+
+    __tablename__ = "metric_values"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    metric: Mapped[str] = mapped_column(ForeignKey("metrics.name"), primary_key=True)
+    value: Mapped[float]
+
+
+class CurveRow(Base):
+    """A point of a curve recorded while a model was made."""
+
+    __tablename__ = "curves"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    step: Mapped[int]
+    name: Mapped[str]
+    value: Mapped[float]
