@@ -1,4 +1,4 @@
-"""unlearn-bench: did the model forget as if it had been retrained without the forget set?"""
+"""A benchmark for machine unlearning: did the model forget as if it had been retrained without the forget set."""
 
 from importlib.metadata import version
 

@@ -81,9 +81,9 @@ class Bench:
         Raises:
             UnknownNameError, OptionError: no such method, preset or option, or a value out of range.
         """
-        from unlearn_bench.methods import methods  # noqa: PLC0415
-        from unlearn_bench.options import complete  # noqa: PLC0415
-        from unlearn_bench.plan import with_preset  # noqa: PLC0415
+        from unlearn_bench.methods import methods
+        from unlearn_bench.options import complete
+        from unlearn_bench.plan import with_preset
 
         entry = methods.get(method)
         given = with_preset(entry, preset, options or {})
@@ -101,10 +101,10 @@ class Bench:
         Raises:
             UserError: a name, option, forget set or data set that does not exist; nothing is recorded.
         """
-        from unlearn_bench.data import data_folder, load  # noqa: PLC0415
-        from unlearn_bench.environment import choose_device  # noqa: PLC0415
-        from unlearn_bench.executors.local import execute  # noqa: PLC0415
-        from unlearn_bench.plan import check, make_plan  # noqa: PLC0415
+        from unlearn_bench.data import data_folder, load
+        from unlearn_bench.environment import choose_device
+        from unlearn_bench.executors.local import execute
+        from unlearn_bench.plan import check, make_plan
 
         selection = self.selection
         check(selection, rows)

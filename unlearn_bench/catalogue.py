@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from unlearn_bench.config import Benchmarks
+from unlearn_bench.config import Benchmarks, Profile, Scalar, TableEntry
 from unlearn_bench.data import datasets
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import unknown_name
@@ -32,7 +32,10 @@ def describe_kind(kind: str, benchmarks: Benchmarks) -> str:
     Raises:
         UnknownNameError: no such kind.
     """
-    titled = {"tables": benchmarks.tables, "profiles": benchmarks.profiles}
+    titled: dict[str, Mapping[str, TableEntry | Profile]] = {
+        "tables": benchmarks.tables,
+        "profiles": benchmarks.profiles,
+    }
     if kind in titled:
         return plain_table([kind[:-1], "title"], [[name, entry.title] for name, entry in titled[kind].items()])
     if kind not in REGISTRIES:
@@ -72,5 +75,5 @@ def describe_method(name: str, benchmarks: Benchmarks) -> str:
     return "\n\n".join(parts)
 
 
-def _pairs(values: object) -> str:
-    return ", ".join(f"{name} {value}" for name, value in dict(values).items())  # type: ignore[call-overload]
+def _pairs(values: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""The command line: parse, one call, print. The only error boundary, and with ``terminal`` the only place that prints."""
+"""The command line: parse, one call, print. The only error boundary; with ``terminal`` the only place that prints."""
 
 from __future__ import annotations
 
@@ -39,18 +39,19 @@ ForgetOption = Annotated[
 ]
 SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Seed of a configuration. Repeatable.")]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder of data sets; default: UNLEARN_BENCH_DATA, else data/ by benchmarks.yaml.")
+    Path | None,
+    typer.Option("--data", help="Folder of data sets; default: UNLEARN_BENCH_DATA, else data/ by benchmarks.yaml."),
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch a missing data set, checksum verified.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16, for training.")]
-WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time; default: cores on a CPU, else 1.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Runs at a time; default: cores on a CPU, else 1.")
+]
 TableOption = Annotated[str, typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.")]
 FormatOption = Annotated[str, typer.Option("--format", help="text, markdown, latex, csv or json.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Write to this file instead of the screen.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, NAME=VALUE. Repeatable.")]
-
-
 
 
 @app.command()
@@ -133,7 +134,7 @@ def demo(
 @app.command()
 def report(
     table: TableOption,
-    format: FormatOption = "text",  # noqa: A002  (the option's name)
+    format: FormatOption = "text",
     profile: ProfileOption = None,
     dataset: DatasetOption = None,
     forget: ForgetOption = None,
@@ -275,8 +276,10 @@ def _carry_out(
     started = time.perf_counter()
     with Watch() as watch:
         outcome = bench.carry_out(rows, Machinery(data, download, device, workers, watch, watch.say))
-    watch.say(f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
-              f"were recorded: {bench.store.url}")
+    watch.say(
+        f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
+        f"were recorded: {bench.store.url}"
+    )
     if show:
         found = [run for run in bench.recorded(outcome.runs) if run.method in show]
         typer.echo(list_values(found, bench.store.metrics()))
@@ -287,7 +290,7 @@ def _carry_out(
         raise typer.Exit(1)
 
 
-def _show_table(table: Table, format: str) -> None:  # noqa: A002  (the option's name)
+def _show_table(table: Table, format: str) -> None:
     from unlearn_bench.report.render import FORMATS, to_text
 
     typer.echo(to_text(table, color=sys.stdout.isatty()) if format == "text" else FORMATS[format](table))

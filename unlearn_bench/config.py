@@ -230,7 +230,9 @@ def database_url(benchmarks: Benchmarks, given: str | None = None) -> str:
 
 
 def _sentence(problem: ValidationError, data: Any) -> str:
-    first = problem.errors()[0]
+    errors = problem.errors()
+    # a misspelt key is also a missing one; the key that stands in the file is the one to name
+    first = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
     # pydantic adds the tried branch of a union to the path; only parts that the file itself has are shown
     place = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "Row", "str"))]
     if first["type"] == "extra_forbidden":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -83,7 +83,7 @@ def changed(function: Callable[..., Any], options: Mapping[str, Any], base: Mapp
     return {name: value for name, value in options.items() if usual.get(name) != value}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _schema(function: Callable[..., Any]) -> type[BaseModel]:
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {

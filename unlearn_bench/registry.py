@@ -16,7 +16,7 @@ class Named(Protocol):
     """What every entry has: the one string that names it everywhere."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -117,39 +117,7 @@ class Runner:
         self.store.record(self._new_run(task, split, model, values, status, error, seconds))
         return status, error
 
-    def _weights(self, task: Task, split: ForgetSplit, journal: Journal) -> tuple[Classifier, ModelRecord]:
-        """Returns the run's weights, read where they exist and are intact, else made and written."""
-        network = self._untrained(task.spec)
-        known = self.store.model(task.model_key)
-        if known is not None and self._read(network, known):
-            return network, known
-        problem = self._problem(task, split, journal)
-        _synchronise(self.device)
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(problem.seed)  # for methods that draw from the global generator
-            started = time.perf_counter()
-            network = task.method.function(problem, **task.spec.options)
-            _synchronise(self.device)
-            seconds = time.perf_counter() - started
-        network.eval()
-        if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
-            raise DivergedError(f"a weight is not finite after {journal.steps} steps")
-        file, file_digest = self._write(network, task.model_key)
-        return network, ModelRecord(
-            key=task.model_key,
-            file=file,
-            file_digest=file_digest,
-            weights_digest=weights_digest(network),
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            method_seconds=seconds,
-            samples_seen=journal.samples_seen,
-            peak_memory_bytes=environment.peak_memory_bytes(self.device),
-            curves=tuple(journal.curves),
-        )
-
-    def _problem(self, task: Task, split: ForgetSplit, journal: Journal) -> UnlearningProblem:
+    def problem(self, task: Task, split: ForgetSplit, journal: Journal) -> UnlearningProblem:
         """Returns what the method may see: the data that it declares, and nothing else."""
         spec, method = task.spec, task.method
         train = self.dataset.train
@@ -176,6 +144,38 @@ class Runner:
             augment=spec.experiment.augment,
             precision=getattr(torch, spec.experiment.precision),
             journal=journal,
+        )
+
+    def _weights(self, task: Task, split: ForgetSplit, journal: Journal) -> tuple[Classifier, ModelRecord]:
+        """Returns the run's weights, read where they exist and are intact, else made and written."""
+        network = self._untrained(task.spec)
+        known = self.store.model(task.model_key)
+        if known is not None and self._read(network, known):
+            return network, known
+        problem = self.problem(task, split, journal)
+        _synchronise(self.device)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(problem.seed)  # for methods that draw from the global generator
+            started = time.perf_counter()
+            network = task.method.function(problem, **task.spec.options)
+            _synchronise(self.device)
+            seconds = time.perf_counter() - started
+        network.eval()
+        if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+            raise DivergedError(f"a weight is not finite after {journal.steps} steps")
+        file, file_digest = self._write(network, task.model_key)
+        return network, ModelRecord(
+            key=task.model_key,
+            file=file,
+            file_digest=file_digest,
+            weights_digest=weights_digest(network),
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            method_seconds=seconds,
+            samples_seen=journal.samples_seen,
+            peak_memory_bytes=environment.peak_memory_bytes(self.device),
+            curves=tuple(journal.curves),
         )
 
     def _start(self, task: Task, split: ForgetSplit) -> Classifier:

@@ -196,7 +196,7 @@ def load(
         UnknownNameError: no such data set.
         DataError: images missing or unreadable, too few of a class, or the same image in both splits.
     """
-    from unlearn_bench.data.cache import cached  # noqa: PLC0415  (the cache stores what this module defines)
+    from unlearn_bench.data.cache import cached
 
     kind, _, path = name.partition(":")
     reader = datasets.get(kind)
@@ -268,7 +268,8 @@ def data_folder(home: Path, given: Path | None = None) -> Path:
 
 
 def _tensors(pixels: Pixels, labels: Labels) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(np.ascontiguousarray(labels))
+    # torch shares the memory, and wants it writable
+    return tuple(torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in (pixels, labels))  # type: ignore[return-value]
 
 
 def _thin(images: Images, per_class: int | None, classes: tuple[str, ...], split: str) -> Images:

@@ -5,6 +5,7 @@ Random numbers come from a CPU generator of a given seed, so that a GPU sees the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -61,7 +62,7 @@ class Batches:
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
-        return -(-len(self.images) // self.batch_size)
+        return math.ceil(len(self.images) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (inputs (B, C, H, W) float32, labels (B,) int64)."""

@@ -20,7 +20,9 @@ def _parquet(location: Location, split: str) -> list[Path]:
 
 def _files(location: Location) -> list[Path]:
     parquet = _parquet(location, "train") + _parquet(location, "test")
-    return parquet or sorted(path for path in (location.folder / CIFAR10.base_folder).glob("*_batch*") if path.is_file())
+    return parquet or sorted(
+        path for path in (location.folder / CIFAR10.base_folder).glob("*_batch*") if path.is_file()
+    )
 
 
 @dataset(label="CIFAR-10", source="Krizhevsky 2009", files=_files)
@@ -48,7 +50,7 @@ def _torchvision(location: Location, is_train: bool) -> tuple[Pixels, Labels]:
         if location.download:
             raise DataError(f"CIFAR-10 could not be downloaded to {location.folder}: {problem}.") from None
         raise DataError(
-            f"No CIFAR-10 in {location.folder}: expected cifar10/train-*.parquet and cifar10/test-*.parquet, or an intact "
+            f"No CIFAR-10 in {location.folder}: expected cifar10/train-*.parquet and test-*.parquet, or an intact "
             f"{CIFAR10.base_folder}/. Name its folder with --data, or fetch it with --download."
         ) from None
     pixels = found.data.transpose(0, 3, 1, 2)  # torchvision keeps (N, H, W, C)

@@ -44,7 +44,9 @@ def decode(
             with Image.open(io.BytesIO(read(sources[position]))) as image:
                 return np.asarray(image.convert("RGB")), image.mode in ("1", "L")
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-            raise DataError(f"{name(position)} is not an image that can be read: {problem}. Remove or replace it.") from None
+            raise DataError(
+                f"{name(position)} is not an image that can be read: {problem}. Remove or replace it."
+            ) from None
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
         for position, (image, is_grey) in enumerate(pool.map(one, range(len(sources)), chunksize=256)):

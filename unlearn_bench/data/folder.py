@@ -17,7 +17,7 @@ def _root(location: Location) -> Path:
     root = Path(location.path).expanduser()
     if not location.path or not root.is_dir():
         raise DataError(
-            f"There is no folder '{location.path}'. Name a folder that holds one folder of images for each class: folder:PATH."
+            f"There is no folder '{location.path}'. Name one that holds a folder of images for each class: folder:PATH."
         )
     return root
 
@@ -43,7 +43,7 @@ def folder(location: Location) -> Splits:
         train_part, test_part = _read(train, classes, location), _read(test, classes, location)
         if train_part[0].shape[1:] != test_part[0].shape[1:]:
             raise DataError(
-                f"The images of {train} have the shape {train_part[0].shape[1:]}, those of {test} {test_part[0].shape[1:]}. "
+                f"Images of {train} have the shape {train_part[0].shape[1:]}, of {test} {test_part[0].shape[1:]}. "
                 "Give both one size and one colour mode."
             )
         return Splits(*train_part, *test_part, classes)

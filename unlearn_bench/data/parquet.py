@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow
-import pyarrow.parquet
 
 from unlearn_bench.data import Labels, Pixels
 from unlearn_bench.data.decode import decode
@@ -38,7 +36,7 @@ def read_parquet(
             frames.append(pd.read_parquet(file, columns=[image, label]))
         except (pyarrow.ArrowException, OSError, ValueError) as problem:
             raise DataError(
-                f"{file} cannot be read as Parquet with the columns '{image}' and '{label}': {str(problem).splitlines()[0]}."
+                f"{file} is not Parquet with the columns '{image}' and '{label}': {str(problem).splitlines()[0]}."
             ) from None
     table = pd.concat(frames, ignore_index=True)
 
@@ -47,9 +45,3 @@ def read_parquet(
 
     pixels = decode(table[image].tolist(), content, lambda row: f"Image {row} of {files[0].parent}", progress, task)
     return pixels, table[label].to_numpy(dtype=np.int64)
-
-
-def class_names(file: Path) -> tuple[str, ...] | None:
-    """Returns the class names of the schema's metadata key ``classes`` (JSON list), or None where there is none."""
-    metadata = pyarrow.parquet.read_schema(file).metadata or {}
-    return tuple(json.loads(metadata[b"classes"])) if b"classes" in metadata else None

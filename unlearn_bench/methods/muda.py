@@ -24,16 +24,24 @@ EVALUATION_BATCH = 512  # images in a forward pass without gradients; no result 
     source="Seo, Kim and Han, equations 1 to 3",
     train_set="D'_r ∪ D_f",
     presets={"paper": {"optimizer": "sgd", "lr": 1e-3, "alpha": 0.1, "beta": 0.01, "iterations": 200}},
+    note=(
+        "The paper prints lr 1e-3, 200 iterations, alpha 0.1 and beta 0.01, and is silent on the optimizer and the batch "
+        "size. With plain SGD the printed values hardly move the model (preset paper). The defaults keep iterations, "
+        "alpha and beta as printed and take Adam at 1e-4, found on the demo profile by benchmarks/search_options.py: a "
+        "fifth of D_f and of D'_r is held out, and the score is the mean of the accuracy on held-out D'_r, one minus the "
+        "accuracy on held-out D_f, and DA of held-out D_f. Neither the test set nor a retrained model is read. Several "
+        "settings tie at the top; of these the one nearest to the printed values was taken (results/search/)."
+    ),
 )
 def muda(
     problem: UnlearningProblem,
     *,
-    lr: LearningRate = 0.1,
+    lr: LearningRate = 1e-4,
     iterations: Annotated[int, Field(ge=2, le=1_000_000, description="optimiser steps, both phases counted")] = 200,
-    alpha: Annotated[float, Field(ge=0, le=1000, description="weight of the alignment loss L_DA")] = 1.0,
-    beta: Annotated[float, Field(ge=0, le=1000, description="weight of the self-distillation loss L_SD")] = 1.0,
+    alpha: Annotated[float, Field(ge=0, le=1000, description="weight of the alignment loss L_DA")] = 0.1,
+    beta: Annotated[float, Field(ge=0, le=1000, description="weight of the self-distillation loss L_SD")] = 0.01,
     batch_size: BatchSize = 32,
-    optimizer: Annotated[OptimizerName, Field(description="silent in the paper")] = "sgd",
+    optimizer: Annotated[OptimizerName, Field(description="silent in the paper")] = "adam",
     use_da: Annotated[bool, Field(description="whether L_DA is part of the forget phase")] = True,
     use_sd: Annotated[bool, Field(description="whether L_SD is part of the forget phase")] = True,
 ) -> Classifier:
@@ -43,7 +51,7 @@ def muda(
     (the paper's stop-gradient). L_SD is the mean over D_f of KL(f̃ ‖ f), the target f̃ recomputed at every step, without
     gradient: f with the forgotten classes at 0, or with the sample's own label at 0 where the forget set is no class.
 
-    The iterations are used up exactly and always end with a recover phase, see :func:`phases`.
+    The iterations are used up exactly and always end with a recover phase.
 
     Raises:
         OptionError: neither loss is used.
@@ -86,7 +94,7 @@ def phases(iterations: int, forget_epoch: int, retain_epoch: int) -> list[tuple[
 
 
 def forbidden_classes(problem: UnlearningProblem, labels: Tensor, classes: int) -> Tensor:
-    """Returns (n, K) bool: the forgotten classes for every sample, or its own label where the forget set is no class."""
+    """Returns (n, K) bool: the forgotten classes, or each sample's own label where the forget set is no class."""
     if problem.forget_classes:
         row = torch.zeros(classes, dtype=torch.bool, device=labels.device)
         row[list(problem.forget_classes)] = True

@@ -8,7 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from unlearn_bench.config import Selection, TableEntry
-from unlearn_bench.report.tables import runs_of_row
+from unlearn_bench.report.tables import comparable_runs, runs_of_row
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MetricRecord, RunRecord
 
@@ -22,7 +22,17 @@ def list_runs(runs: Sequence[RunRecord]) -> str:
     """Returns a line for each run."""
     header = ["run", "key", "method", "dataset", "forget", "seed", "profile", "status", "finished (UTC)"]
     body = [
-        [r.id, r.key[:12], r.method, r.dataset, r.forget, r.seed, r.profile, r.status, f"{r.finished_at:%Y-%m-%d %H:%M}"]
+        [
+            r.id,
+            r.key[:12],
+            r.method,
+            r.dataset,
+            r.forget,
+            r.seed,
+            r.profile,
+            r.status,
+            f"{r.finished_at:%Y-%m-%d %H:%M}",
+        ]
         for r in runs
     ]
     return plain_table(header, body)
@@ -31,7 +41,15 @@ def list_runs(runs: Sequence[RunRecord]) -> str:
 def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) -> str:
     """Returns a line for each run with every metric."""
     names = sorted({name for run in runs for name in run.values})
-    header = ["run", "method", "forget", "seed", "status", *(f"{n} {metrics[n].unit}".strip() for n in names), "seconds"]
+    header = [
+        "run",
+        "method",
+        "forget",
+        "seed",
+        "status",
+        *(f"{n} {metrics[n].unit}".strip() for n in names),
+        "seconds",
+    ]
     body = [
         [
             run.id,
@@ -83,7 +101,7 @@ def describe_run(run: RunRecord, metrics: Mapping[str, MetricRecord]) -> str:
 
 def progress_of(entry: TableEntry, selection: Selection, store: Store) -> list[int]:
     """Returns how many runs of a table are done, how many it has, how many are diverged or failed."""
-    recorded = store.runs(experiment_key=selection.experiment.key)
+    recorded = comparable_runs(selection, store)
     found = [run for row in entry.full_rows for run in runs_of_row(recorded, row, selection).values()]
     done = sum(run.status == "done" for run in found)
     return [done, len(entry.rows) * len(selection.configurations), len(found) - done]

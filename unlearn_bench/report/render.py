@@ -60,7 +60,9 @@ def to_latex(table: Table) -> str:
     lines += [rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}", r"\toprule"]
     lines += [" & ".join(_latex(cell) for cell in _header(table)) + r" \\", r"\midrule"]
     for row in _body(table, lambda text: rf"\textbf{{{text}}}"):
-        lines.append(" & ".join([*(_latex(cell) for cell in row[:2]), *(cell.replace("–", "--") for cell in row[2:])]) + r" \\")
+        lines.append(
+            " & ".join([*(_latex(cell) for cell in row[:2]), *(cell.replace("–", "--") for cell in row[2:])]) + r" \\"
+        )
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines)
 
@@ -81,17 +83,17 @@ def to_json(table: Table) -> str:
 
 
 def to_records(table: Table) -> list[dict[str, Any]]:
-    """Returns one record per row and metric: method, label, metric, mean, std, n, gap, best."""
+    """Returns one record per row and metric: method, metric, mean, std, n, gap, best, label."""
     return [
         {
             "method": row.method,
-            "label": row.label,
             "metric": column.name,
             "mean": cell.mean,
             "std": cell.std,
             "n": cell.n,
             "gap": cell.gap,
             "best": cell.best,
+            "label": row.label,
         }
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)

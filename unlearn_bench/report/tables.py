@@ -79,7 +79,7 @@ def build_table(name: str, entry: TableEntry, selection: Selection, store: Store
     Raises:
         MissingRunError: a configuration has no retrained run: without the reference no gap can be read.
     """
-    recorded = store.runs(experiment_key=selection.experiment.key)
+    recorded = comparable_runs(selection, store)
     by_row = [runs_of_row(recorded, row, selection) for row in entry.full_rows]
     reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
     lacking = [pair for pair in selection.configurations if not _is_done(reference.get(pair))]
@@ -105,12 +105,17 @@ def build_table(name: str, entry: TableEntry, selection: Selection, store: Store
     )
 
 
+def comparable_runs(selection: Selection, store: Store) -> list[RunRecord]:
+    """Returns the experiment's runs on the images of its newest run, newest first; other images are another table."""
+    recorded = store.runs(experiment_key=selection.experiment.key)
+    return [run for run in recorded if run.dataset_digest == recorded[0].dataset_digest]
+
+
 def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -> dict[Configuration, RunRecord]:
     """Returns the run of each configuration that a row means.
 
     A run belongs to a row when it differs from its method's defaults in nothing but the options that the row states,
-    and has these. Several generations may (other defaults, other images): the newest decides, and only runs that
-    equal it in options and images are put beside it.
+    and has these. Runs of several defaults may: the newest decides, and only those that equal it are put beside it.
     """
     stated = selection.overrides(row)
     matching = [
@@ -123,8 +128,7 @@ def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -
     ]
     found: dict[Configuration, RunRecord] = {}
     for run in matching:  # newest first
-        newest = matching[0]
-        if run.options == newest.options and run.dataset_digest == newest.dataset_digest:
+        if run.options == matching[0].options:
             found.setdefault((run.forget, run.seed), run)
     return found
 
@@ -167,7 +171,7 @@ def _mark_best(rows: Sequence[TableRow], expected: int) -> list[TableRow]:
             if not row.is_reference and (cell := row.cells[column]).gap is not None and cell.n == expected
         }
         for position, gap in gaps.items():
-            if gap == min(gaps.values()):  # type: ignore[type-var]  # None was left out above
+            if gap == min(gaps.values()):
                 marked[position][column] = replace(marked[position][column], best=True)
     return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
 
@@ -181,8 +185,9 @@ def _missing_reference(selection: Selection, lacking: Sequence[Configuration]) -
     more = f", nor for {len(lacking) - 1} other configurations" if len(lacking) > 1 else ""
     commands = f"--profile {selection.profile} --dataset {selection.source} --forget {forget} --seed {seed}"
     return (
-        f"No retrained run on {selection.experiment.dataset}, {selection.experiment.setting} {forget}, seed {seed}{more}. "
-        f"Make it with: unlearn-bench train {commands}"
+        f"No retrained run on {selection.experiment.dataset}, {selection.experiment.setting} {forget}, seed {seed}"
+        f"{more}."
+        f" Make it with: unlearn-bench train {commands}"
     )
 
 
@@ -210,9 +215,7 @@ def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def _shortfalls(
-    entry: TableEntry, by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection
-) -> list[str]:
+def _shortfalls(entry: TableEntry, by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection) -> list[str]:
     notes = []
     for row, runs in zip(entry.full_rows, by_row, strict=True):
         for forget, seed in selection.configurations:

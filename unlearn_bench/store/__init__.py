@@ -22,7 +22,6 @@ from unlearn_bench.store.records import (
     ModelRecord,
     NewRun,
     RunRecord,
-    Status,
 )
 from unlearn_bench.store.tables import (
     Base,
@@ -76,9 +75,9 @@ class Store:
         """Where checkpoints lie: ``models/`` beside an SQLite file, else ``results/models`` in the working folder."""
         return (self.path.parent if self.path else Path("results")) / "models"
 
-    def finished(self, keys: Sequence[str]) -> dict[str, tuple[Status, set[str]]]:
+    def finished(self, keys: Sequence[str]) -> dict[str, tuple[str, set[str]]]:
         """Returns, of the given run keys, those done or diverged: status and the metrics that are recorded."""
-        found: dict[str, tuple[Status, set[str]]] = {}
+        found: dict[str, tuple[str, set[str]]] = {}
         with self._session() as session:
             for chunk in _chunks(keys):
                 query = select(RunRow.key, RunRow.status, ValueRow.metric)

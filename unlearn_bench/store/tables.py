@@ -14,7 +14,7 @@ DIGEST = String(64)
 class Base(DeclarativeBase):
     """Shared metadata."""
 
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012  (SQLAlchemy's own idiom)
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}
 
 
 class DatasetRow(Base):

@@ -21,8 +21,8 @@ def class_unlearning(dataset: Dataset, forget: str) -> ForgetSplit:
         raise DataError(f"The forget set '{forget}' names a class twice. Name each once.")
     if len(labels) > len(dataset.classes) - 2:
         raise DataError(
-            f"The forget set '{forget}' leaves {len(dataset.classes) - len(labels)} of {len(dataset.classes)} classes to "
-            "retain, expected at least 2. Forget fewer classes."
+            f"The forget set '{forget}' leaves {len(dataset.classes) - len(labels)} of {len(dataset.classes)} classes, "
+            "expected at least 2. Forget fewer classes."
         )
     chosen = torch.tensor(sorted(labels))
     return ForgetSplit(

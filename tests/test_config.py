@@ -1,0 +1,110 @@
+"""benchmarks.yaml: checked whole, wrong keys named with their place, and true to the code."""
+
+from pathlib import Path
+
+import pytest
+from conftest import SMALL
+
+from unlearn_bench.config import Row, database_url, find_file, load, select
+from unlearn_bench.errors import ConfigError, OptionError, UnknownNameError
+from unlearn_bench.metrics import metrics
+from unlearn_bench.plan import check
+
+SHIPPED = Path(__file__).parent.parent / "benchmarks.yaml"
+
+
+def test_the_shipped_file_agrees_with_the_code() -> None:
+    benchmarks = load(SHIPPED)
+    for profile in benchmarks.profiles:
+        for entry in benchmarks.tables.values():
+            check(select(benchmarks, profile=profile), entry.full_rows)
+            assert set(entry.metrics) <= set(metrics.names())
+
+
+def test_a_dataset_alone_chooses_its_profile() -> None:
+    benchmarks = load(SHIPPED)
+    assert select(benchmarks).profile == "demo"
+    assert select(benchmarks, dataset="cifar10").profile == "small"
+    chosen = select(benchmarks, dataset="cifar10", profile="paper", forget=["2"], seeds=[4], precision="bfloat16")
+    assert (chosen.profile, chosen.configurations, chosen.experiment.precision) == ("paper", [("2", 4)], "bfloat16")
+    assert select(benchmarks, dataset="folder:/some/where/mine").experiment.dataset == "folder:mine"
+
+
+def test_anything_that_changes_numbers_changes_the_key() -> None:
+    benchmarks = load(SHIPPED)
+    keys = {
+        select(benchmarks, **choice).experiment.key
+        for choice in (
+            {},
+            {"precision": "bfloat16"},
+            {"dataset": "cifar10"},
+            {"profile": "paper"},
+            {"dataset": "folder:a"},
+        )
+    }
+    assert len(keys) == 5
+    assert select(benchmarks, forget=["1"]).experiment.key in keys
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("metrics: [da, lp_forget]", "metric: [da]"), "tables.3: unknown key 'metric'. Did you mean 'metrics'?"),
+        (("title: a few digits", "titel: x"), "profiles.tiny: unknown key 'titel'. Did you mean 'title'?"),
+        (
+            ("default_profile", "default_profil"),
+            "top level: unknown key 'default_profil'. Did you mean 'default_profile'?",
+        ),
+        (("seeds: [0]", "seeds: []"), "profiles.tiny.seeds is []: list should have at least 1 item"),
+        (("setting: class", "x"), None),
+        (
+            ("{profile: tiny, augment: none}", "{profile: tini, augment: none}"),
+            "there is no profile 'tini'. Did you mean 'tiny'?",
+        ),
+        (("augment: none", "augment: blur"), "datasets.digits.augment is 'blur'"),
+        (("version: 1", "version: 2"), "version is 2"),
+        (("version: 1", "version: [1"), "is not YAML"),
+    ],
+)
+def test_mistakes_are_one_sentence_with_their_place(home: Path, change: tuple[str, str], sentence: str | None) -> None:
+    (home / "benchmarks.yaml").write_text(SMALL.replace(*change))
+    if sentence is None:
+        load()
+        return
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert str(caught.value).startswith("benchmarks.yaml")
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_must_state_every_parameter(home: Path) -> None:
+    (home / "benchmarks.yaml").write_text(SMALL.replace(", decay: 0.998", ""))
+    with pytest.raises(ConfigError, match=r"profiles\.tiny\.recipe leaves out decay\. .*such as decay: 0\.998"):
+        check(select(load()), [])
+
+
+def test_unknown_choices() -> None:
+    benchmarks = load(SHIPPED)
+    with pytest.raises(UnknownNameError, match="No profile named 'dmo'. Did you mean 'demo'"):
+        select(benchmarks, profile="dmo")
+    with pytest.raises(UnknownNameError, match="No dataset named 'cifar1'. Did you mean 'cifar10'"):
+        select(benchmarks, dataset="cifar1")
+    with pytest.raises(OptionError, match="Precision is 'float16', expected float32 or bfloat16"):
+        select(benchmarks, precision="float16")
+    with pytest.raises(UnknownNameError, match="No table named '33'"):
+        benchmarks.table("33")
+    with pytest.raises(OptionError, match="method 'muda' has no option 'lrr'"):
+        check(select(benchmarks), [Row(method="muda", options={"lrr": 1})])
+
+
+def test_the_file_is_found_upwards_and_results_lie_beside_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(home / "deep" / "er")
+    assert find_file()[1] == home
+    assert database_url(load()) == f"sqlite:///{home / 'results' / 'runs.sqlite'}"
+    monkeypatch.setenv("UNLEARN_BENCH_DB", "sqlite:///x")
+    assert database_url(load()) == "sqlite:///x"
+    assert database_url(load(), "sqlite:///y") == "sqlite:///y"
+    with pytest.raises(ConfigError, match=r"There is no file nowhere\.yaml"):
+        load(Path("nowhere.yaml"))

@@ -1,0 +1,177 @@
+"""Each metric against an independent reference, and the contracts that all keep."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.preprocessing import StandardScaler
+from test_kernels import naive_alignment
+
+from unlearn_bench.metrics import Metric, metrics
+from unlearn_bench.metrics.accuracy import acc_forget, acc_retain
+from unlearn_bench.metrics.alignment import da
+from unlearn_bench.metrics.clustering import best_cluster_f1, clusters, f1, nmi
+from unlearn_bench.metrics.membership import confidence, mia
+from unlearn_bench.metrics.probing import lp_forget, lp_retain, probe
+from unlearn_bench.outputs import ModelOutputs, Outputs
+
+
+def blobs(seed: int, spread: float = 1.0, classes: int = 4, d: int = 12) -> ModelOutputs:
+    """Outputs of an imaginary model: Gaussian classes, the last one the forget set."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(classes, d)) * 2
+
+    def draw(labels: np.ndarray) -> Outputs:
+        x = centres[labels] + spread * rng.normal(size=(len(labels), d))
+        z = -((x[:, None] - centres[None]) ** 2).sum(-1) / 2 + rng.normal(size=(len(labels), classes))
+        return Outputs(torch.tensor(x, dtype=torch.float32), torch.tensor(z, dtype=torch.float32), torch.tensor(labels))
+
+    retained = rng.integers(0, classes - 1, 300)
+    return ModelOutputs(
+        draw(retained), draw(np.full(100, classes - 1)), draw(retained[:90]), draw(np.full(30, classes - 1))
+    )
+
+
+SAMPLES = [blobs(seed, spread) for seed in range(3) for spread in (0.5, 2.0)]
+
+
+@pytest.mark.parametrize("outputs", SAMPLES)
+def test_da_equals_numpy(outputs: ModelOutputs) -> None:
+    expected = naive_alignment(outputs.retain.features.double().numpy(), outputs.forget.features.double().numpy())
+    assert da(outputs) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("outputs", SAMPLES)
+def test_probes_equal_scikit_learn(outputs: ModelOutputs) -> None:
+    for metric, train, test in (
+        (lp_forget, [outputs.retain, outputs.forget], outputs.test_forget),
+        (lp_retain, [outputs.retain], outputs.test_retain),
+    ):
+        x = np.concatenate([part.features.double().numpy() for part in train])
+        y = np.concatenate([part.labels.numpy() for part in train])
+        scaler = StandardScaler().fit(x)
+        reference = LogisticRegression(tol=1e-10, max_iter=10_000).fit(scaler.transform(x), y)
+        expected = 100 * reference.score(scaler.transform(test.features.double().numpy()), test.labels.numpy())
+        assert metric(outputs) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_probe_ignores_a_constant_feature_and_knows_only_the_classes_it_saw() -> None:
+    x = torch.tensor([[0.0, 5], [1, 5], [2, 5], [3, 5]])
+    y = torch.tensor([2, 2, 7, 7])
+    assert probe(x, y, x, y) == 100
+    assert probe(x, y, x, torch.tensor([1, 2, 7, 7])) == 75
+
+
+@pytest.mark.parametrize("outputs", SAMPLES)
+def test_clustering_metrics_equal_naive_ones(outputs: ModelOutputs) -> None:
+    cluster, member = clusters(outputs)
+    assert f1(outputs) == pytest.approx(max(f1_score(member, cluster == k) for k in range(outputs.classes)), abs=1e-12)
+    joint = np.array([[np.mean((cluster == k) & (member == x)) for x in (0, 1)] for k in range(outputs.classes)])
+    pk, px = joint.sum(1), joint.sum(0)
+    information = sum(
+        p * np.log(p / (pk[k] * px[x])) for k, row in enumerate(joint) for x, p in enumerate(row) if p > 0
+    )
+    entropies = [-sum(p * np.log(p) for p in part if p > 0) for part in (pk, px)]
+    assert nmi(outputs) == pytest.approx(information / min(entropies), abs=1e-12)
+
+
+@pytest.mark.parametrize("outputs", SAMPLES)
+def test_clusters_are_no_worse_than_scikit_learns_on_the_images_as_they_come(outputs: ModelOutputs) -> None:
+    x = torch.cat([outputs.retain.features, outputs.forget.features]).double().numpy()
+    cluster, member = clusters(outputs)
+    own = x[np.argsort(x.sum(1), kind="stable")]
+    inertia = sum(((own[cluster == k] - own[cluster == k].mean(0)) ** 2).sum() for k in set(cluster))
+    assert inertia <= KMeans(outputs.classes, n_init=10, random_state=1).fit(x).inertia_ * (1 + 1e-3)
+    assert int(member.sum()) == len(outputs.forget)
+
+
+def test_best_cluster_of_a_known_table() -> None:
+    # cluster 1 holds 3 of 4 forgotten and one other: precision 3/4, recall 3/4
+    assert best_cluster_f1(np.array([0, 0, 1, 1, 1, 1, 0]), np.array([0, 0, 1, 1, 1, 0, 1])) == pytest.approx(0.75)
+
+
+def test_nmi_of_a_forget_set_that_is_a_cluster_is_one() -> None:
+    outputs = blobs(0, spread=0.01)
+    assert nmi(outputs) == pytest.approx(1)
+    assert f1(outputs) == 1
+
+
+@pytest.mark.parametrize("outputs", SAMPLES)
+def test_attack_equals_its_definition(outputs: ModelOutputs) -> None:
+    """The attack by weighted Newton steps in NumPy: no scikit-learn."""
+
+    def q(part: Outputs) -> np.ndarray:
+        z = part.logits.double().numpy()
+        p = np.exp(z - z.max(1, keepdims=True))
+        return (p / p.sum(1, keepdims=True)).max(1)
+
+    members, others = q(outputs.retain), np.concatenate([q(outputs.test_retain), q(outputs.test_forget)])
+    x, y = np.concatenate([members, others]), np.r_[np.ones(len(members)), np.zeros(len(others))]
+    weight = np.where(y == 1, len(x) / (2 * len(members)), len(x) / (2 * len(others)))
+    mean, std = x.mean(), x.std()
+    design = np.stack([(x - mean) / std, np.ones_like(x)], 1)
+    theta = np.zeros(2)
+    penalty = np.diag([1.0, 0.0])
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-design @ theta))
+        gradient = design.T @ (weight * (p - y)) + penalty @ theta
+        hessian = design.T @ (design * (weight * p * (1 - p))[:, None]) + penalty
+        theta -= np.linalg.solve(hessian, gradient)
+    forget = (q(outputs.forget) - mean) / std
+    assert mia(outputs) == pytest.approx(np.mean(theta[0] * forget + theta[1] > 0), abs=1e-12)
+    assert np.allclose(confidence(outputs.retain), members)
+
+
+def test_balanced_weights_are_the_mean_over_equal_subsets() -> None:
+    """Equal sizes by weights against equal sizes by drawing, 200 draws, on a case with three members a non-member."""
+    outputs = blobs(1, spread=2.0)
+    members = confidence(outputs.retain)
+    others = np.concatenate([confidence(outputs.test_retain), confidence(outputs.test_forget)])
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(200):
+        chosen = rng.choice(members, len(others), replace=False)
+        x = np.concatenate([chosen, others])[:, None]
+        scaler = StandardScaler().fit(x)
+        attack = LogisticRegression().fit(scaler.transform(x), np.r_[np.ones(len(chosen)), np.zeros(len(others))])
+        shares.append(attack.predict(scaler.transform(confidence(outputs.forget)[:, None])).mean())
+    assert mia(outputs) == pytest.approx(np.median(shares), abs=2 * np.std(shares) + 0.02)
+
+
+def test_accuracy_counts() -> None:
+    outputs = blobs(2)
+    for metric, part in ((acc_forget, outputs.test_forget), (acc_retain, outputs.test_retain)):
+        hits = sum(int(np.argmax(z)) == int(y) for z, y in zip(part.logits.numpy(), part.labels, strict=True))
+        assert metric(outputs) == pytest.approx(100 * hits / len(part))
+
+
+@pytest.mark.parametrize("metric", list(metrics), ids=lambda metric: metric.name)
+class TestContract:
+    def test_is_documented(self, metric: Metric) -> None:
+        assert metric.summary.endswith(".")
+        assert metric.source
+        assert metric.bounds[0] < metric.bounds[1]
+
+    def test_stays_within_bounds(self, metric: Metric) -> None:
+        for outputs in SAMPLES:
+            assert metric.bounds[0] <= metric.function(outputs) <= metric.bounds[1]
+
+    def test_order_of_images_changes_nothing(self, metric: Metric) -> None:
+        def shuffled(part: Outputs) -> Outputs:
+            order = torch.randperm(len(part), generator=torch.Generator().manual_seed(4))
+            return Outputs(part.features[order], part.logits[order], part.labels[order])
+
+        for outputs in SAMPLES:
+            parts = (outputs.retain, outputs.forget, outputs.test_retain, outputs.test_forget)
+            other = ModelOutputs(*(shuffled(part) for part in parts))
+            assert metric.function(other) == pytest.approx(metric.function(outputs), abs=1e-9)
+
+    def test_leaves_outputs_and_generators_alone(self, metric: Metric) -> None:
+        outputs = blobs(5)
+        before, state = outputs.retain.features.clone(), torch.random.get_rng_state()
+        numpy_state = np.random.get_state()[1].copy()
+        metric.function(outputs)
+        assert torch.equal(outputs.retain.features, before)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert np.array_equal(np.random.get_state()[1], numpy_state)

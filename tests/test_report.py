@@ -1,0 +1,164 @@
+"""Tables from hand-written runs: what readers see, as whole texts."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import pytest
+
+from unlearn_bench.bench import Bench
+from unlearn_bench.errors import MissingRunError
+from unlearn_bench.report.render import to_csv, to_json, to_latex, to_markdown, to_text
+from unlearn_bench.report.tables import Table
+from unlearn_bench.spec import RunSpec
+from unlearn_bench.store.records import DatasetRecord, Environment, MethodRecord, MetricRecord, NewRun, Status
+
+METHODS = {
+    "original": ("Original", "D", True),
+    "retrained": ("Retrained", "D_r", True),
+    "ft": ("FT", "D'_r", False),
+    "muda": ("MUDA", "D'_r ∪ D_f", False),
+}
+METRICS = (MetricRecord("da", "DA", "", "higher", ""), MetricRecord("lp_forget", "LP(D_f)", "%", "near retrained", ""))
+VALUES = {
+    "original": [(0.3, 90.0), (0.5, 94.0)],
+    "retrained": [(0.8, 60.0), (0.9, 70.0)],
+    "ft": [(0.5, 80.0), (0.6, 88.0)],
+    "muda": [(0.7, 66.0), (0.9, 70.0)],
+}
+
+
+def record(
+    bench: Bench,
+    method: str,
+    forget: str,
+    values: tuple[float, float],
+    status: Status = "done",
+    options: dict[str, object] | None = None,
+    images: str = "i",
+) -> None:
+    label, train_set, is_reference = METHODS[method]
+    bench.store.record(
+        NewRun(
+            spec=RunSpec(bench.selection.experiment, forget, method, options or {}, 0, images * 64, forget * 64),
+            profile="tiny",
+            status=status,
+            error=None if status == "done" else "loss is nan after 7 steps",
+            changed_options=options or {},
+            dataset=DatasetRecord(images * 64, "digits", 240, 80, "1×8×8", tuple("0123456789")),
+            forget_images=24,
+            method=MethodRecord(method, label, train_set, "", is_reference),
+            metrics=METRICS,
+            values=dict(zip(("da", "lp_forget"), values, strict=True)) if status == "done" else {},
+            model=None,
+            environment=Environment("0", {"torch": "1", "scikit-learn": "2", "python": "3"}, "a machine", "cpu"),
+            evaluation_seconds=0.0,
+        )
+    )
+
+
+OPTIONS = {"muda": {"iterations": 12}, "ft": {"epochs": 2}}
+
+
+@pytest.fixture
+def filled(bench: Bench) -> Bench:
+    for method, pairs in VALUES.items():
+        for forget, values in zip(("1", "3"), pairs, strict=True):
+            own = OPTIONS.get(method, {})
+            record(bench, method, forget, values, options=own)
+    return bench
+
+
+def without_date(text: str) -> str:
+    return text.replace(f"{datetime.now(timezone.utc):%Y-%m-%d}", "TODAY")
+
+
+def test_text_is_the_papers_style(filled: Bench) -> None:
+    assert without_date(to_text(filled.table("3"))) == (
+        """\
+Table 3. Small: digits, profile tiny
+
+Method     Train set    DA            LP(D_f) %
+---------  -----------  ------------  -----------
+Original   D            0.40          92.0
+Retrained  D_r          0.85          65.0
+FT         D'_r         0.55 (0.30)   84.0 (19.0)
+MUDA       D'_r ∪ D_f   0.80 (0.05)*  68.0 (3.0)*
+
+Mean over configurations; in parentheses the absolute difference from Retrained, the smallest marked by *. """
+        """k/n: only k of n configurations are done.
+Images: digits (content iiiiiiiiiiii), 24 training images a class; setting class; forget sets 1, 3; seeds 0.
+Model: resnet18 (width 4, groups 2), float32; recipe: epochs 3, batch_size 16, lr 0.1, decay 0.998, weight_decay 0.001.
+Measured by unlearn-bench 0 with torch 1, scikit-learn 2, python 3; cpu on a machine; TODAY to TODAY."""
+    )
+
+
+def test_markdown_and_latex_mark_the_smallest_gap(filled: Bench) -> None:
+    markdown = to_markdown(filled.table("3"))
+    assert "| MUDA      | D'\\_r ∪ D\\_f | **0.80 (0.05)** | **68.0 (3.0)** |" in markdown
+    latex = to_latex(filled.table("3"))
+    assert r"MUDA & D'\_r $\cup$ D\_f & \textbf{0.80 (0.05)} & \textbf{68.0 (3.0)} \\" in latex
+    assert r"LP(D\_f) \% \\" in latex
+
+
+def test_long_formats_hold_full_precision(filled: Bench) -> None:
+    table = filled.table("3")
+    found = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert list(found[0])[:7] == ["method", "metric", "mean", "std", "n", "gap", "best"]
+    assert len(found) == 8
+    muda = next(row for row in json.loads(to_json(table)) if (row["method"], row["metric"]) == ("muda", "da"))
+    assert muda["mean"] == pytest.approx(0.8)
+    assert muda["std"] == pytest.approx(0.2 / 2**0.5)  # sample deviation of 0.7 and 0.9
+    assert muda["gap"] == pytest.approx(0.05)
+    assert (muda["n"], muda["best"]) == (2, True)
+    assert [float(row["mean"]) for row in found] == [row["mean"] for row in json.loads(to_json(table))]
+
+
+def row_of(table: Table, method: str) -> str:
+    return next(line for line in to_text(table).splitlines() if line.startswith(method))
+
+
+def test_a_diverged_run_enters_no_mean_and_never_wins(filled: Bench) -> None:
+    own = OPTIONS["muda"]
+    record(filled, "muda", "3", (0, 0), "diverged", options=own)
+    table = filled.table("3")
+    # against the retrained model on the same configuration: |0.7 − 0.8| and |66 − 60|
+    assert row_of(table, "MUDA").split()[-6:] == ["0.70", "(0.10)", "1/2", "66.0", "(6.0)", "1/2"]
+    assert "*" in row_of(table, "FT")
+    assert "MUDA" not in to_text(table).split("*")[0].splitlines()[-1]
+    assert "muda, forget 3, seed 0: diverged, loss is nan after 7 steps." in to_text(table)
+
+
+def test_missing_runs_are_told(filled: Bench) -> None:
+    wider = replace(filled, selection=replace(filled.selection, seeds=(0,), forget=("1", "3")))
+    entry = wider.benchmarks.table("3")
+    assert entry.metrics == ["da", "lp_forget"]
+    bare = replace(wider, selection=replace(wider.selection, options={}))
+    table = bare.table("3")
+    assert row_of(table, "MUDA").split()[-4:] == ["–", "0/2", "–", "0/2"]
+    assert "4 runs have not been made" in to_text(table)
+
+
+def test_runs_with_other_options_belong_to_other_rows(filled: Bench) -> None:
+    record(filled, "muda", "1", (0.1, 1.0), options={"iterations": 12, "lr": 5})
+    assert "0.80 (0.05)" in row_of(filled.table("3"), "MUDA")
+
+
+def test_runs_on_other_images_are_not_mixed(filled: Bench) -> None:
+    for forget in ("1", "3"):
+        record(filled, "retrained", forget, (0.1, 1.0), images="j")
+    table = filled.table("3")
+    assert row_of(table, "Retrained").split()[-2:] == ["0.10", "1.0"]
+    assert "0/2" in row_of(table, "MUDA")
+
+
+def test_no_table_without_its_reference(bench: Bench) -> None:
+    record(bench, "retrained", "1", (0.8, 60.0))
+    with pytest.raises(MissingRunError) as caught:
+        bench.table("3")
+    assert str(caught.value) == (
+        "No retrained run on digits, class 3, seed 0. Make it with: "
+        "unlearn-bench train --profile tiny --dataset digits --forget 3 --seed 0"
+    )

@@ -1,0 +1,194 @@
+"""Runs end to end on real images: recorded once, repeated to the bit, healed where something is missing."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from unlearn_bench.bench import Bench, Machinery
+from unlearn_bench.config import Row
+from unlearn_bench.data import load as load_images
+from unlearn_bench.data.settings import settings
+from unlearn_bench.errors import DataError, OptionError, StoreError
+from unlearn_bench.metrics import metrics
+from unlearn_bench.plan import make_plan
+from unlearn_bench.runner import Runner, retain_subset
+from unlearn_bench.store import Store
+
+ROWS = [Row(method=name) for name in ("retrained", "original", "ft", "ft_classifier", "neggrad", "muda")]
+
+
+def values(bench: Bench) -> dict[str, dict[str, float]]:
+    return {run.key: run.values for run in bench.store.runs()}
+
+
+def test_every_method_is_recorded_once_with_all_metrics(bench: Bench, machinery: Machinery) -> None:
+    outcome = bench.carry_out(ROWS, machinery)
+    assert (len(outcome.runs), outcome.made, outcome.failures) == (12, ("done",) * 12, 0)
+    runs = bench.store.runs()
+    assert all(set(run.values) == set(metrics.names()) for run in runs)
+    assert all(run.model and run.model.method_seconds > 0 and run.model.samples_seen > 0 for run in runs)
+    originals = [run for run in runs if run.method == "original"]
+    assert len({run.model.key for run in originals if run.model}) == 1, (
+        "the original is trained once for all forget sets"
+    )
+    assert len(list(bench.store.models_folder.iterdir())) == 11
+    again = bench.carry_out(ROWS, machinery)
+    assert (again.runs, again.made) == (outcome.runs, ())
+
+
+def test_a_cheat_of_the_head_leaves_feature_metrics_to_the_last_digit(bench: Bench, machinery: Machinery) -> None:
+    bench.carry_out([Row(method="ft_classifier")], machinery)
+    by_method = {(run.method, run.forget): run.values for run in bench.store.runs()}
+    for name in ("da", "lp_forget", "lp_retain", "f1", "nmi"):
+        assert by_method["ft_classifier", "1"][name] == by_method["original", "1"][name]
+
+
+def test_deleted_runs_are_made_again_to_the_bit(bench: Bench, machinery: Machinery) -> None:
+    bench.carry_out(ROWS, machinery)
+    before = values(bench)
+    victim = next(run for run in bench.store.runs(method="muda") if run.forget == "3")
+    with sqlite3.connect(bench.store.path) as raw:
+        raw.execute("PRAGMA foreign_keys=ON")
+        raw.execute("DELETE FROM runs WHERE id = ?", (victim.id,))
+    raw.close()
+    said: list[str] = []
+    bench.carry_out(ROWS, replace(machinery, say=said.append))
+    assert said == ["[1/1] muda, digits, forget 3, seed 0: done"]
+    assert values(bench) == before
+    # the same with the checkpoint gone too: the method itself runs again
+    with sqlite3.connect(bench.store.path) as raw:
+        raw.execute("DELETE FROM metric_values")
+        raw.execute("DELETE FROM runs")
+    raw.close()
+    for file in bench.store.models_folder.iterdir():
+        file.unlink()
+    bench.carry_out(ROWS, machinery)
+    assert values(bench) == before
+
+
+def test_several_processes_give_the_same_numbers(bench: Bench, machinery: Machinery, tmp_path: Path) -> None:
+    bench.carry_out(ROWS, machinery)
+    other = replace(bench, store=Store(f"sqlite:///{tmp_path / 'other' / 'runs.sqlite'}"))
+    seen: list[tuple[str, int, int]] = []
+    outcome = other.carry_out(ROWS, replace(machinery, workers=2, progress=lambda *step: seen.append(step)))
+    assert outcome.failures == 0
+    assert values(other) == values(bench)
+    assert any("retrained" in task for task, _, _ in seen)
+
+
+def test_a_damaged_checkpoint_is_never_used(bench: Bench, machinery: Machinery) -> None:
+    bench.carry_out([Row(method="original")], machinery)
+    (file,) = bench.store.models_folder.iterdir()
+    content = bytearray(file.read_bytes())
+    intact = bytes(content)
+    content[-5] ^= 1
+    file.write_bytes(content)
+    bench.carry_out([Row(method="ft")], machinery)
+    assert file.read_bytes() == intact, "made again, bit for bit"
+
+
+def test_divergence_is_recorded_and_not_repeated(bench: Bench, machinery: Machinery) -> None:
+    changed, row = bench.with_method("neggrad", options={"lr": "10", "epochs": "500"})
+    outcome = changed.carry_out([row], machinery)
+    assert outcome.made.count("diverged") == 2
+    assert outcome.failures == 2
+    run = bench.store.runs(status="diverged")[0]
+    assert run.error
+    assert "steps" in run.error
+    assert run.values == {}
+    assert changed.carry_out([row], machinery).made == ()
+
+
+def test_a_failing_method_is_recorded_and_tried_again(
+    bench: Bench, machinery: Machinery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_outputs: object) -> float:
+        raise ZeroDivisionError("no")
+
+    entry = metrics.get("da")
+    with monkeypatch.context() as patch:
+        patch.setitem(metrics._entries, "da", replace(entry, function=broken))
+        assert bench.carry_out([Row(method="original")], machinery).made == ("failed", "failed")
+    assert bench.store.runs()[0].error == "ZeroDivisionError: no"
+    assert bench.carry_out([Row(method="original")], machinery).made == ("done", "done")
+
+
+def test_wrong_use_records_nothing(bench: Bench, machinery: Machinery) -> None:
+    outside = replace(bench, selection=replace(bench.selection, forget=("1", "12")))
+    with pytest.raises(DataError, match="Class '12' is not in digits"):
+        outside.carry_out(ROWS, machinery)
+    with pytest.raises(OptionError, match="Option 'lr' of the method 'ft' is -1"):
+        bench.carry_out([Row(method="ft", options={"lr": -1})], machinery)
+    with pytest.raises(OptionError, match="Device 'quantum' is not on this machine"):
+        bench.carry_out(ROWS, replace(machinery, device="quantum"))
+    with pytest.raises(OptionError, match="both false"):
+        bench.carry_out([Row(method="muda", options={"use_da": False, "use_sd": False})], machinery)
+    assert not [run for run in bench.store.runs() if run.method == "muda"]
+
+
+def test_a_class_by_its_name_is_the_same_run(bench: Bench, machinery: Machinery) -> None:
+    named = replace(bench, selection=replace(bench.selection, forget=("3,1",)))
+    numbered = replace(bench, selection=replace(bench.selection, forget=("1,3",)))
+    assert named.carry_out([Row(method="original")], machinery).made == ("done",)
+    assert numbered.carry_out([Row(method="original")], machinery).made == ()
+
+
+def test_options_of_a_reference_make_another_experiment(bench: Bench) -> None:
+    other, row = bench.with_method("original", options={"epochs": "4"})
+    assert other.selection.experiment.recipe["epochs"] == 4
+    assert other.selection.experiment.key != bench.selection.experiment.key
+    assert row == Row(method="original")
+    _, paper = bench.with_method("muda", "paper", {"lr": "0.5"})
+    assert (paper.options["optimizer"], paper.options["lr"], paper.options["beta"]) == ("sgd", 0.5, 0.01)
+
+
+def test_a_method_is_given_the_data_it_declares_and_no_other(bench: Bench) -> None:
+    dataset = load_images("digits", folder=Path("nowhere"), train_per_class=24, test_per_class=8)
+    plan = make_plan(bench.selection, ROWS, dataset, bench.store)
+    runner = Runner(bench.store, dataset, torch.device("cpu"))
+    split = settings.get("class").function(dataset, "1")
+    from unlearn_bench.journal import Journal
+
+    sizes = {}
+    for task in plan.tasks:
+        if task.spec.forget == "1":
+            problem = runner.problem(task, split, Journal())
+            sizes[task.spec.method] = (len(problem.retain), len(problem.forget))
+            assert not (problem.retain.labels == 1).any() or task.spec.method == "original"
+    assert sizes == {
+        "original": (240, 0),
+        "retrained": (216, 0),
+        "ft": (24, 0),
+        "ft_classifier": (24, 0),
+        "neggrad": (0, 24),
+        "muda": (24, 24),
+    }
+
+
+def test_the_retain_subset_is_random_fixed_and_of_the_forget_sets_size() -> None:
+    train = load_images("digits", folder=Path("nowhere")).train
+    is_forget = train.labels == 2
+    one, two = (retain_subset(train, is_forget, seed) for seed in (1, 2))
+    assert len(one) == int(is_forget.sum())
+    assert one.digests == retain_subset(train, is_forget, 1).digests != two.digests
+    assert not (one.labels == 2).any()
+    assert len(set(one.digests)) == len(one)
+
+
+def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no database at"):
+        Store(f"sqlite:///{tmp_path / 'none.sqlite'}", create=False)
+    with pytest.raises(StoreError, match="'nonsense' is no database URL"):
+        Store("nonsense")
+    (tmp_path / "text.sqlite").write_text("this is a text, not a database, and long enough to be told apart " * 20)
+    with pytest.raises(StoreError, match="cannot be opened: file is not a database"):
+        Store(f"sqlite:///{tmp_path / 'text.sqlite'}")
+
+
+def test_the_database_is_safe_by_its_pragmas(bench: Bench) -> None:
+    with bench.store._engine.connect() as connection:
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys")]
+    assert found == ["wal", 1]
