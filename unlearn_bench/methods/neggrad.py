@@ -8,7 +8,15 @@ from unlearn_bench.models import Classifier
 from unlearn_bench.training import cross_entropy, make_optimizer
 
 
-@method(label="NegGrad", source="Thudi et al. 2022; Seo, Kim and Han, appendix B", train_set="D_f")
+@method(
+    label="NegGrad",
+    source="Thudi et al. 2022; Seo, Kim and Han, appendix B",
+    train_set="D_f",
+    note=(
+        "The learning rate is of the paper's grid {1e-4, 1e-5}. On the demo profile it moves nothing, and larger ones either "
+        "move nothing or destroy the model: benchmarks/search_options.py found no usable setting (results/search/)."
+    ),
+)
 def neggrad(
     problem: UnlearningProblem,
     *,
