@@ -17,7 +17,7 @@ check: $(VENV)/ready-test
 	$(BIN)/mypy
 
 bench: $(VENV)/ready
-	$(BIN)/python benchmarks/metrics_reference.py
+	$(BIN)/python benchmarks/metrics_agreement.py
 
 $(VENV)/ready: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

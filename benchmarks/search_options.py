@@ -9,10 +9,10 @@ gives the score, the mean of three shares:
     forgotten 1 − accuracy on held-out D_f: the model no longer names the class
     da        DA of held-out D_f against D'_r: the forgotten samples lie among the retained ones
 
-The first two alone are what a cheat of the last layer passes, so the features have their say. Every setting of the grid
-is printed and written to results/search/, the best first. A setting that loses more than five points on held-out D'_r is
-damage, not unlearning: it comes after all others (`usable` false). The first row became the default; where no usable
-setting changes anything, the default stays the paper's.
+A cheat of the last layer passes the first two, so the features have their say. Every setting of the grid is
+printed and written to results/search/, the best first. A setting that loses more than five points on held-out D'_r is
+damage, not unlearning: it comes after all others (`usable` false). The first row, or a cheaper one of the
+same score, became the default or, where it depends on the scale, the profile's option.
 """
 
 from __future__ import annotations

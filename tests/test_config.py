@@ -86,9 +86,9 @@ def test_a_recipe_must_state_every_parameter(home: Path) -> None:
 
 def test_unknown_choices() -> None:
     benchmarks = load(SHIPPED)
-    with pytest.raises(UnknownNameError, match="No profile named 'dmo'. Did you mean 'demo'"):
+    with pytest.raises(UnknownNameError, match=r"No profile named 'dmo'\. Did you mean 'demo'"):
         select(benchmarks, profile="dmo")
-    with pytest.raises(UnknownNameError, match="No dataset named 'cifar1'. Did you mean 'cifar10'"):
+    with pytest.raises(UnknownNameError, match=r"No dataset named 'cifar1'\. Did you mean 'cifar10'"):
         select(benchmarks, dataset="cifar1")
     with pytest.raises(OptionError, match="Precision is 'float16', expected float32 or bfloat16"):
         select(benchmarks, precision="float16")

@@ -9,12 +9,12 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 
 # a part may import those before it, and those it names beside
 ORDER = [
-    "errors", "progress", "registry", "options", "spec", "kernels", "journal", "data", "models", "training", "outputs",
-    "methods", "metrics", "config", "store", "report", "environment", "runner", "plan", "executors", "catalogue", "bench",
-    "terminal", "cli",
+    "errors", "progress", "registry", "options", "spec", "kernels", "journal", "data", "models",
+    "training", "outputs", "checkpoints", "methods", "metrics", "config", "store", "report", "environment",
+    "runner", "plan", "executors", "catalogue", "bench", "terminal", "arguments", "cli",
 ]  # fmt: skip
 TORCH_FREE = {"errors", "progress", "registry", "options", "spec", "config", "store", "report", "terminal"}
-ONLY_IN = {"sqlalchemy": {"store"}, "typer": {"cli"}, "rich": {"terminal"}, "yaml": {"config"}}
+ONLY_IN = {"sqlalchemy": {"store"}, "typer": {"arguments", "cli"}, "rich": {"terminal"}, "yaml": {"config"}}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -23,7 +23,7 @@ def part_of(file: Path) -> str:
 
 
 def imports(file: Path, at_start: bool) -> set[str]:
-    """Returns the modules that a file names; those imported inside functions or for type checks only if not at_start."""
+    """Returns the modules that a file imports: at its start alone, or anywhere."""
     tree = ast.parse(file.read_text())
     nodes = list(tree.body) if at_start else list(ast.walk(tree))
     found = set()
@@ -64,4 +64,4 @@ def test_every_part_has_its_place() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_files_are_short_enough_to_read(file: Path) -> None:
-    assert len(file.read_text().splitlines()) <= 400
+    assert len(file.read_text().splitlines()) <= 300

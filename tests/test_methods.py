@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -149,7 +150,7 @@ def test_muda_first_step_equals_equation_3_by_autograd(problem: UnlearningProble
         loss().backward()
         with torch.no_grad():
             for parameter in manual.parameters():
-                parameter -= lr * parameter.grad
+                parameter.sub_(lr * parameter.grad)
     for ours, theirs in zip(network.parameters(), manual.parameters(), strict=True):
         assert torch.allclose(ours.double(), theirs, atol=2e-5)
 
@@ -175,3 +176,15 @@ def test_muda_forbids_the_own_label_where_the_forget_set_is_no_class(problem: Un
 def test_divergence_is_reported_with_its_step(problem: UnlearningProblem) -> None:
     with pytest.raises(DivergedError, match=r"loss is (nan|-?inf) after \d+ steps"):
         neggrad(problem, lr=10.0, epochs=500, batch_size=4)
+
+
+def test_the_readmes_method_works(problem: UnlearningProblem, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0]
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+    exec(compile(code, "README.md", "exec"), {})
+    entry = methods.get("head_ft")
+    before, after = problem.original.state_dict(), entry.function(problem, **short(entry)).state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all(name.startswith(("head", "layer4")) for name in moved)

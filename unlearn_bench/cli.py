@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unlearn_bench import arguments as arg
 from unlearn_bench.errors import OptionError, UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -26,48 +27,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="benchmarks.yaml; default: the nearest upwards.")]
-DbOption = Annotated[
-    str | None,
-    typer.Option("--db", help="Database URL; default: UNLEARN_BENCH_DB, else results/runs.sqlite by benchmarks.yaml."),
-]
-ProfileOption = Annotated[str | None, typer.Option("--profile", help="Scale: demo, small, paper.")]
-DatasetOption = Annotated[str | None, typer.Option("--dataset", help="digits, cifar10 or folder:PATH.")]
-SettingOption = Annotated[str | None, typer.Option("--setting", help="What a forget set is; see `list settings`.")]
-ForgetOption = Annotated[
-    list[str] | None, typer.Option("--forget", help="Forget set: a class (3 or cat), classes (3,5). Repeatable.")
-]
-SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Seed of a configuration. Repeatable.")]
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", help="Folder of data sets; default: UNLEARN_BENCH_DATA, else data/ by benchmarks.yaml."),
-]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch a missing data set, checksum verified.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-PrecisionOption = Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16, for training.")]
-WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Runs at a time; default: cores on a CPU, else 1.")
-]
-TableOption = Annotated[str, typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.")]
-FormatOption = Annotated[str, typer.Option("--format", help="text, markdown, latex, csv or json.")]
-OutputOption = Annotated[Path | None, typer.Option("--output", help="Write to this file instead of the screen.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, NAME=VALUE. Repeatable.")]
-
 
 @app.command()
 def train(
-    profile: ProfileOption = None,
-    dataset: DatasetOption = None,
-    setting: SettingOption = None,
-    forget: ForgetOption = None,
-    seed: SeedOption = None,
-    config: ConfigOption = None,
-    db: DbOption = None,
-    data: DataOption = None,
-    download: DownloadOption = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-    workers: WorkersOption = None,
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    setting: arg.Setting = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+    data: arg.Data = None,
+    download: arg.Download = False,
+    device: arg.Device = "auto",
+    precision: arg.Precision = None,
+    workers: arg.Workers = None,
 ) -> None:
     """Train reference models: the original; with --forget also the retrained; alone, all of the default benchmark."""
     from unlearn_bench.config import Row
@@ -80,20 +54,20 @@ def train(
 @app.command()
 def run(
     method: Annotated[str, typer.Option("--method", help="The method to run; see `list methods`.")],
-    sets: SetOption = None,
+    sets: arg.Set = None,
     preset: Annotated[str | None, typer.Option("--preset", help="An option set of the method, such as paper.")] = None,
-    profile: ProfileOption = None,
-    dataset: DatasetOption = None,
-    setting: SettingOption = None,
-    forget: ForgetOption = None,
-    seed: SeedOption = None,
-    config: ConfigOption = None,
-    db: DbOption = None,
-    data: DataOption = None,
-    download: DownloadOption = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-    workers: WorkersOption = None,
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    setting: arg.Setting = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+    data: arg.Data = None,
+    download: arg.Download = False,
+    device: arg.Device = "auto",
+    precision: arg.Precision = None,
+    workers: arg.Workers = None,
 ) -> None:
     """Run one method, the models it needs first, and print every metric."""
     bench = _bench(config, db, profile, dataset, setting, forget, seed, precision)
@@ -103,18 +77,18 @@ def run(
 
 @app.command()
 def reproduce(
-    table: TableOption,
-    profile: ProfileOption = None,
-    dataset: DatasetOption = None,
-    forget: ForgetOption = None,
-    seed: SeedOption = None,
-    config: ConfigOption = None,
-    db: DbOption = None,
-    data: DataOption = None,
-    download: DownloadOption = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-    workers: WorkersOption = None,
+    table: arg.Table,
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+    data: arg.Data = None,
+    download: arg.Download = False,
+    device: arg.Device = "auto",
+    precision: arg.Precision = None,
+    workers: arg.Workers = None,
 ) -> None:
     """Make every run of a table that is missing, references first, and print the table."""
     bench = _bench(config, db, profile, dataset, None, forget, seed, precision)
@@ -123,7 +97,7 @@ def reproduce(
 
 @app.command()
 def demo(
-    config: ConfigOption = None, db: DbOption = None, device: DeviceOption = "auto", workers: WorkersOption = None
+    config: arg.Config = None, db: arg.Db = None, device: arg.Device = "auto", workers: arg.Workers = None
 ) -> None:
     """Measure the paper's class unlearning (tables 3 and A) on handwritten digits: minutes on a laptop."""
     bench = _bench(config, db, "demo")
@@ -133,16 +107,16 @@ def demo(
 
 @app.command()
 def report(
-    table: TableOption,
-    format: FormatOption = "text",
-    profile: ProfileOption = None,
-    dataset: DatasetOption = None,
-    forget: ForgetOption = None,
-    seed: SeedOption = None,
-    precision: PrecisionOption = None,
-    output: OutputOption = None,
-    config: ConfigOption = None,
-    db: DbOption = None,
+    table: arg.Table,
+    format: arg.Format = "text",
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
+    precision: arg.Precision = None,
+    output: arg.Output = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
 ) -> None:
     """Print a table from the database alone."""
     from unlearn_bench.report.render import FORMATS
@@ -162,8 +136,8 @@ def runs(
     method: Annotated[str | None, typer.Option("--method", help="Only this method.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="Only done, failed or diverged.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 50,
-    config: ConfigOption = None,
-    db: DbOption = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
 ) -> None:
     """List recorded runs, newest first."""
     from unlearn_bench.report.listing import list_runs
@@ -178,8 +152,8 @@ def runs(
 @app.command()
 def show(
     run: Annotated[str, typer.Argument(help="A run's number, or the beginning of its key.")],
-    config: ConfigOption = None,
-    db: DbOption = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
 ) -> None:
     """Print all that is recorded of one run."""
     from unlearn_bench.report.listing import describe_run
@@ -190,7 +164,7 @@ def show(
 
 @app.command()
 def status(
-    profile: ProfileOption = None, dataset: DatasetOption = None, config: ConfigOption = None, db: DbOption = None
+    profile: arg.Profile = None, dataset: arg.Dataset = None, config: arg.Config = None, db: arg.Db = None
 ) -> None:
     """Say how much of each table is recorded."""
     from unlearn_bench.report.listing import plain_table, progress_of
@@ -207,7 +181,7 @@ def status(
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help="methods, metrics, datasets, models, settings, tables or profiles.")],
-    config: ConfigOption = None,
+    config: arg.Config = None,
 ) -> None:
     """List what there is of a kind."""
     from unlearn_bench.catalogue import describe_kind
@@ -216,7 +190,7 @@ def list_(
 
 
 @app.command()
-def explain(method: Annotated[str, typer.Argument(help="A method.")], config: ConfigOption = None) -> None:
+def explain(method: Annotated[str, typer.Argument(help="A method.")], config: arg.Config = None) -> None:
     """Print a method's exact recipe: every hyper-parameter with default, range and source."""
     from unlearn_bench.catalogue import describe_method
 

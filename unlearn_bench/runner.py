@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from threadpoolctl import threadpool_limits
 
-from unlearn_bench import environment
+from unlearn_bench import checkpoints, environment
 from unlearn_bench.data import Dataset, ForgetSplit, Images
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.settings import settings
@@ -104,7 +99,7 @@ class Runner:
         status: Status = "done"
         with _threads(task.spec.experiment.threads):
             try:
-                network, model = self._weights(task, split, journal)
+                network, model = self.weights(task, split, journal)
                 started = time.perf_counter()
                 values = self._evaluate(network, split)
                 seconds = time.perf_counter() - started
@@ -146,7 +141,7 @@ class Runner:
             journal=journal,
         )
 
-    def _weights(self, task: Task, split: ForgetSplit, journal: Journal) -> tuple[Classifier, ModelRecord]:
+    def weights(self, task: Task, split: ForgetSplit, journal: Journal) -> tuple[Classifier, ModelRecord]:
         """Returns the run's weights, read where they exist and are intact, else made and written."""
         network = self._untrained(task.spec)
         known = self.store.model(task.model_key)
@@ -165,7 +160,7 @@ class Runner:
         network.eval()
         if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
             raise DivergedError(f"a weight is not finite after {journal.steps} steps")
-        file, file_digest = self._write(network, task.model_key)
+        file, file_digest = checkpoints.write(network, self.store.models_folder, task.model_key)
         return network, ModelRecord(
             key=task.model_key,
             file=file,
@@ -189,7 +184,7 @@ class Runner:
         status, _ = self.store.finished([origin.spec.key]).get(origin.spec.key, ("done", None))
         if status == "diverged":
             raise RuntimeError("the original model diverged, there is nothing to start from")
-        network, made = self._weights(origin, split, Journal())
+        network, made = self.weights(origin, split, Journal())
         self.store.record_model(made)
         return network
 
@@ -212,32 +207,8 @@ class Runner:
             values[metric.name] = value
         return values
 
-    def _write(self, network: Classifier, key: str) -> tuple[str, str]:
-        """Returns name and SHA-256 of the checkpoint, durably in place before any row names it."""
-        folder = self.store.models_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f"{key}.safetensors"
-        part = folder / f".{key}.{os.getpid()}.part"
-        try:
-            save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
-            with part.open("rb") as written:
-                os.fsync(written.fileno())
-            digest = _file_digest(part)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-        return target.name, digest
-
-    def _read(self, network: Classifier, record: ModelRecord) -> bool:
-        """Reads recorded weights into ``network``; returns whether the file is there, intact and fits."""
-        file = self.store.models_folder / record.file
-        if not file.is_file() or _file_digest(file) != record.file_digest:
-            return False
-        with contextlib.suppress(SafetensorError, RuntimeError):
-            network.load_state_dict(load_file(file, device=str(self.device)))
-            network.eval()
-            return True
-        return False
+    def _read(self, network: Classifier, known: ModelRecord) -> bool:
+        return checkpoints.read(network, self.store.models_folder / known.file, known.file_digest)
 
     def _new_run(
         self,
@@ -308,11 +279,3 @@ def _threads(count: int) -> Iterator[None]:
 def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _file_digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        content = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            content.update(block)
-    return content.hexdigest()

@@ -17,7 +17,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-QUIET_SECONDS = 2.0  # shorter work shows nothing
 LINE_EVERY_SECONDS = 30.0
 
 

@@ -15,9 +15,9 @@ from unlearn_bench.training import make_optimizer
     source="Seo, Kim and Han, section 4.1",
     train_set="D'_r",
     note=(
-        "Where the original model fits its training data to the last digit, the cross-entropy of D'_r has no gradient left "
-        "that would silence the forgotten class: weight decay does, since nothing in D'_r holds that class's weights up. "
-        "Found by benchmarks/search_options.py (results/search/)."
+        "Where the original model fits its training data to the last digit, the cross-entropy of D'_r has no "
+        "gradient left that would silence the forgotten class: weight decay does, since nothing in D'_r holds "
+        "that class's weights up. Found by benchmarks/search_options.py (results/search/)."
     ),
 )
 def ft_classifier(

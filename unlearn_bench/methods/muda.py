@@ -25,12 +25,13 @@ EVALUATION_BATCH = 512  # images in a forward pass without gradients; no result 
     train_set="D'_r ∪ D_f",
     presets={"paper": {"optimizer": "sgd", "lr": 1e-3, "alpha": 0.1, "beta": 0.01, "iterations": 200}},
     note=(
-        "The paper prints lr 1e-3, 200 iterations, alpha 0.1 and beta 0.01, and is silent on the optimizer and the batch "
-        "size. With plain SGD the printed values hardly move the model (preset paper). The defaults are the best setting "
-        "that benchmarks/search_options.py found on the demo profile (results/search/): a fifth of D_f and of D'_r is held "
-        "out, and the score is the mean of the accuracy on held-out D'_r, one minus the accuracy on held-out D_f, and DA "
-        "of held-out D_f. Neither the test set nor a retrained model is read. The best settings are nearly tied, among "
-        "them Adam at 1e-4 with alpha and beta as printed."
+        "The paper prints lr 1e-3, 200 iterations, alpha 0.1 and beta 0.01, and is silent on the optimizer "
+        "and the batch size. With plain SGD the printed values hardly move the model (preset paper). The "
+        "defaults are the best setting that benchmarks/search_options.py found on the demo profile "
+        "(results/search/): a fifth of D_f and of D'_r is held out, and the score is the mean of the accuracy "
+        "on held-out D'_r, one minus the accuracy on held-out D_f, and DA of held-out D_f. Neither the test "
+        "set nor a retrained model is read. The best settings are nearly tied, among them Adam at 1e-4 with "
+        "alpha and beta as printed."
     ),
 )
 def muda(

@@ -1,0 +1,33 @@
+"""The options that commands share, one annotation each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path | None, typer.Option("--config", help="benchmarks.yaml; default: the nearest upwards.")]
+Db = Annotated[
+    str | None,
+    typer.Option("--db", help="Database URL; default: UNLEARN_BENCH_DB, else results/runs.sqlite by benchmarks.yaml."),
+]
+Profile = Annotated[str | None, typer.Option("--profile", help="Scale: demo, small, paper.")]
+Dataset = Annotated[str | None, typer.Option("--dataset", help="digits, cifar10 or folder:PATH.")]
+Setting = Annotated[str | None, typer.Option("--setting", help="What a forget set is; see `list settings`.")]
+Forget = Annotated[
+    list[str] | None, typer.Option("--forget", help="Forget set: a class (3 or cat), classes (3,5). Repeatable.")
+]
+Seed = Annotated[list[int] | None, typer.Option("--seed", help="Seed of a configuration. Repeatable.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of data sets; default: UNLEARN_BENCH_DATA, else data/ by benchmarks.yaml."),
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch a missing data set, checksum verified.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16, for training.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Runs at a time; default: cores on a CPU, else 1.")
+]
+Table = Annotated[str, typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.")]
+Format = Annotated[str, typer.Option("--format", help="text, markdown, latex, csv or json.")]
+Output = Annotated[Path | None, typer.Option("--output", help="Write to this file instead of the screen.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, NAME=VALUE. Repeatable.")]
