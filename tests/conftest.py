@@ -15,7 +15,9 @@ from unlearn_bench.data.settings import settings
 from unlearn_bench.methods import Method, UnlearningProblem
 from unlearn_bench.models import build
 from unlearn_bench.progress import silent
+from unlearn_bench.spec import RunSpec
 from unlearn_bench.store import Store
+from unlearn_bench.store.records import DatasetRecord, Environment, MethodRecord, MetricRecord, NewRun, Status
 
 SMALL = """
 version: 1
@@ -37,6 +39,14 @@ profiles:
 tables:
   "3": {title: Small, rows: [original, retrained, ft, muda], metrics: [da, lp_forget]}
 """
+
+METHODS = {
+    "original": ("Original", "D", True),
+    "retrained": ("Retrained", "D_r", True),
+    "ft": ("FT", "D'_r", False),
+    "muda": ("MUDA", "D'_r ∪ D_f", False),
+}
+METRICS = (MetricRecord("da", "DA", "", "higher", ""), MetricRecord("lp_forget", "LP(D_f)", "%", "near retrained", ""))
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +123,31 @@ def bench(home: Path) -> Bench:
 @pytest.fixture
 def machinery() -> Machinery:
     return Machinery(None, False, "cpu", 1, silent, lambda _line: None)
+
+
+def new_run(
+    bench: Bench,
+    method: str,
+    forget: str,
+    values: tuple[float, float],
+    status: Status = "done",
+    options: dict[str, object] | None = None,
+    images: str = "i",
+) -> NewRun:
+    """A run written by hand: nothing was trained for it."""
+    label, train_set, is_reference = METHODS[method]
+    return NewRun(
+        spec=RunSpec(bench.selection.experiment, forget, method, options or {}, 0, images * 64, forget * 64),
+        profile="tiny",
+        status=status,
+        error=None if status == "done" else "loss is nan after 7 steps",
+        changed_options=options or {},
+        dataset=DatasetRecord(images * 64, "digits", 240, 80, "1×8×8", tuple("0123456789")),
+        forget_images=24,
+        method=MethodRecord(method, label, train_set, "", is_reference),
+        metrics=METRICS,
+        values=dict(zip(("da", "lp_forget"), values, strict=True)) if status == "done" else {},
+        model=None,
+        environment=Environment("0", {"torch": "1", "scikit-learn": "2", "python": "3"}, "a machine", "cpu"),
+        evaluation_seconds=0.0,
+    )

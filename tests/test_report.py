@@ -5,23 +5,16 @@ import io
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
+from conftest import new_run
 
 from unlearn_bench.bench import Bench
 from unlearn_bench.errors import MissingRunError
 from unlearn_bench.report.render import to_csv, to_json, to_latex, to_markdown, to_text
 from unlearn_bench.report.tables import Table
-from unlearn_bench.spec import RunSpec
-from unlearn_bench.store.records import DatasetRecord, Environment, MethodRecord, MetricRecord, NewRun, Status
 
-METHODS = {
-    "original": ("Original", "D", True),
-    "retrained": ("Retrained", "D_r", True),
-    "ft": ("FT", "D'_r", False),
-    "muda": ("MUDA", "D'_r ∪ D_f", False),
-}
-METRICS = (MetricRecord("da", "DA", "", "higher", ""), MetricRecord("lp_forget", "LP(D_f)", "%", "near retrained", ""))
 VALUES = {
     "original": [(0.3, 90.0), (0.5, 94.0)],
     "retrained": [(0.8, 60.0), (0.9, 70.0)],
@@ -30,33 +23,8 @@ VALUES = {
 }
 
 
-def record(
-    bench: Bench,
-    method: str,
-    forget: str,
-    values: tuple[float, float],
-    status: Status = "done",
-    options: dict[str, object] | None = None,
-    images: str = "i",
-) -> None:
-    label, train_set, is_reference = METHODS[method]
-    bench.store.record(
-        NewRun(
-            spec=RunSpec(bench.selection.experiment, forget, method, options or {}, 0, images * 64, forget * 64),
-            profile="tiny",
-            status=status,
-            error=None if status == "done" else "loss is nan after 7 steps",
-            changed_options=options or {},
-            dataset=DatasetRecord(images * 64, "digits", 240, 80, "1×8×8", tuple("0123456789")),
-            forget_images=24,
-            method=MethodRecord(method, label, train_set, "", is_reference),
-            metrics=METRICS,
-            values=dict(zip(("da", "lp_forget"), values, strict=True)) if status == "done" else {},
-            model=None,
-            environment=Environment("0", {"torch": "1", "scikit-learn": "2", "python": "3"}, "a machine", "cpu"),
-            evaluation_seconds=0.0,
-        )
-    )
+def record(bench: Bench, method: str, forget: str, *details: Any, **more: Any) -> None:
+    bench.store.record(new_run(bench, method, forget, *details, **more))
 
 
 OPTIONS = {"muda": {"iterations": 12}, "ft": {"epochs": 2}}
@@ -91,7 +59,7 @@ Mean over configurations; in parentheses the absolute difference from Retrained,
         """k/n: only k of n configurations are done.
 Images: digits (content iiiiiiiiiiii), 24 training images a class; setting class; forget sets 1, 3; seeds 0.
 Model: resnet18 (width 4, groups 2), float32; recipe: epochs 3, batch_size 16, lr 0.1, decay 0.998, weight_decay 0.001.
-Measured by unlearn-bench 0 with torch 1, scikit-learn 2, python 3; cpu on a machine; TODAY to TODAY."""
+Measured by unlearn-bench 0 with torch 1, scikit-learn 2, python 3; cpu on a machine; TODAY."""
     )
 
 

@@ -11,7 +11,7 @@ from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row
 from unlearn_bench.data import load as load_images
 from unlearn_bench.data.settings import settings
-from unlearn_bench.errors import DataError, OptionError, StoreError
+from unlearn_bench.errors import DataError, OptionError
 from unlearn_bench.metrics import metrics
 from unlearn_bench.plan import make_plan
 from unlearn_bench.runner import Runner, retain_subset
@@ -176,19 +176,3 @@ def test_the_retain_subset_is_random_fixed_and_of_the_forget_sets_size() -> None
     assert one.digests == retain_subset(train, is_forget, 1).digests != two.digests
     assert not (one.labels == 2).any()
     assert len(set(one.digests)) == len(one)
-
-
-def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="There is no database at"):
-        Store(f"sqlite:///{tmp_path / 'none.sqlite'}", create=False)
-    with pytest.raises(StoreError, match="'nonsense' is no database URL"):
-        Store("nonsense")
-    (tmp_path / "text.sqlite").write_text("this is a text, not a database, and long enough to be told apart " * 20)
-    with pytest.raises(StoreError, match="cannot be opened: file is not a database"):
-        Store(f"sqlite:///{tmp_path / 'text.sqlite'}")
-
-
-def test_the_database_is_safe_by_its_pragmas(bench: Bench) -> None:
-    with bench.store._engine.connect() as connection:
-        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys")]
-    assert found == ["wal", 1]

@@ -123,9 +123,11 @@ class Bench:
         def finished(title: str, status: Status, error: str | None) -> None:
             statuses.append(status)
             reason = f" ({error})" if error else ""
+            machinery.progress("all runs", len(statuses), len(plan.missing))
             machinery.say(f"[{len(statuses)}/{len(plan.missing)}] {title}: {status}{reason}")
 
         if plan.missing:
+            machinery.progress("all runs", 0, len(plan.missing))
             execute(
                 plan.missing,
                 store=self.store,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from unlearn_bench.config import Row, Selection, TableEntry
 from unlearn_bench.errors import MissingRunError
@@ -194,7 +193,7 @@ def _missing_reference(selection: Selection, lacking: Sequence[Configuration]) -
 def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
     experiment = selection.experiment
     images = {run.dataset_digest[:12] for run in runs}
-    finished: list[datetime] = [run.finished_at for run in runs]
+    dates = sorted({f"{pick(run.finished_at for run in runs):%Y-%m-%d}" for pick in (min, max)})
     machines = sorted({f"{run.environment.device} on {run.environment.machine}" for run in runs})
     versions = sorted({run.environment.code_version for run in runs})
     packages = sorted(
@@ -211,7 +210,7 @@ def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
         f"forget sets {', '.join(selection.forget)}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
         f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
         f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
-        f"{min(finished):%Y-%m-%d} to {max(finished):%Y-%m-%d}.",
+        f"{' to '.join(dates)}.",
     ]
 
 

@@ -9,31 +9,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from unlearn_bench.errors import StoreError
-from unlearn_bench.store.records import (
-    Environment,
-    MethodRecord,
-    MetricRecord,
-    ModelRecord,
-    NewRun,
-    RunRecord,
-)
-from unlearn_bench.store.tables import (
-    Base,
-    CurveRow,
-    DatasetRow,
-    ForgetSetRow,
-    MethodRow,
-    MetricRow,
-    ModelRow,
-    RunRow,
-    ValueRow,
-)
+from unlearn_bench.store.records import MethodRecord, MetricRecord, ModelRecord, NewRun, RunRecord
+from unlearn_bench.store.rows import columns, dataset_of, forget_set_of, model_record, put_model, run_record
+from unlearn_bench.store.tables import Base, DatasetRow, MethodRow, MetricRow, ModelRow, RunRow, ValueRow
 
 BUSY_TIMEOUT_MS = 30_000
 
@@ -60,9 +44,12 @@ class Store:
                     raise StoreError(f"There is no database at {self.path}. Make one with: unlearn-bench demo")
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._engine = create_engine(parsed)
+            self._writer = self._engine.execution_options(writes=True)
             if parsed.get_backend_name() == "sqlite":
                 _prepare_sqlite(self._engine)
-            Base.metadata.create_all(self._engine)
+            if not inspect(self._engine).has_table(RunRow.__tablename__):
+                with self._writer.begin() as connection:
+                    Base.metadata.create_all(connection)
         except (ArgumentError, NoSuchModuleError):
             raise StoreError(
                 f"'{url}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
@@ -91,22 +78,22 @@ class Store:
         """Returns the weights of that key, or None where nobody has made them."""
         with self._session() as session:
             row = session.scalar(select(ModelRow).where(ModelRow.key == key))
-            return _model_record(row) if row else None
+            return model_record(row) if row else None
 
     def record_model(self, model: ModelRecord) -> None:
         """Writes weights that were made again for a run that starts from them."""
-        with self._session() as session, session.begin():
-            _model_row(session, model)
+        with self._transaction() as session:
+            put_model(session, model)
 
     def record(self, run: NewRun) -> None:
         """Writes a run with all that belongs to it in one transaction; a run of the same key is replaced."""
-        with self._session() as session, session.begin():
+        with self._transaction() as session:
             for metric in run.metrics:
                 session.merge(MetricRow(**asdict(metric)))
             session.merge(MethodRow(**asdict(run.method)))
-            dataset = _dataset_row(session, run)
-            forget_set = _forget_set_row(session, run, dataset)
-            model = _model_row(session, run.model) if run.model else None
+            dataset = dataset_of(session, run)
+            forget_set = forget_set_of(session, run, dataset)
+            model = put_model(session, run.model) if run.model else None
             previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
             if previous:
                 session.delete(previous)
@@ -153,7 +140,7 @@ class Store:
             if wanted is not None:
                 query = query.where(column == wanted)
         with self._session() as session:
-            return [_run_record(row) for row in session.scalars(query)]
+            return [run_record(row) for row in session.scalars(query)]
 
     def run(self, name: str) -> RunRecord:
         """Returns the run of that number, or whose key begins with ``name``, with its curves.
@@ -169,17 +156,17 @@ class Store:
             if len(found) != 1:
                 many = "Several runs have" if found else "No run has"
                 raise StoreError(f"{many} the number or key '{name}'. List them with: unlearn-bench runs")
-            return _run_record(found[0], with_curves=True)
+            return run_record(found[0], with_curves=True)
 
     def methods(self) -> dict[str, MethodRecord]:
         """Returns what is known of every method that has a run."""
         with self._session() as session:
-            return {row.name: MethodRecord(**_columns(row)) for row in session.scalars(select(MethodRow))}
+            return {row.name: MethodRecord(**columns(row)) for row in session.scalars(select(MethodRow))}
 
     def metrics(self) -> dict[str, MetricRecord]:
         """Returns what is known of every metric that has been measured."""
         with self._session() as session:
-            return {row.name: MetricRecord(**_columns(row)) for row in session.scalars(select(MetricRow))}
+            return {row.name: MetricRecord(**columns(row)) for row in session.scalars(select(MetricRow))}
 
     def class_names(self, dataset: str) -> tuple[str, ...]:
         """Returns the class names of a recorded data set, by label; none where it is not recorded."""
@@ -194,9 +181,19 @@ class Store:
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
+        with self._errors(), Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        """Yields a session whose writes are committed together at the end, or not at all."""
+        with self._errors(), Session(self._writer) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            with Session(self._engine) as session:
-                yield session
+            yield
         except SQLAlchemyError as problem:
             raise StoreError(f"The database {self.url} refused: {_reason(problem)}.") from problem
 
@@ -204,85 +201,17 @@ class Store:
 def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin as stated below, not when the driver sees fit
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
-
-def _dataset_row(session: Session, run: NewRun) -> DatasetRow:
-    row = session.scalar(select(DatasetRow).where(DatasetRow.digest == run.dataset.digest))
-    if row is None:
-        row = DatasetRow(**{**asdict(run.dataset), "classes": list(run.dataset.classes)})
-        session.add(row)
-        session.flush()
-    return row
-
-
-def _forget_set_row(session: Session, run: NewRun, dataset: DatasetRow) -> ForgetSetRow:
-    identity = {
-        "dataset_id": dataset.id,
-        "digest": run.spec.forget_digest,
-        "setting": run.spec.experiment.setting,
-    }
-    row = session.scalar(select(ForgetSetRow).filter_by(**identity))
-    if row is None:
-        row = ForgetSetRow(**identity, name=run.spec.forget, images=run.forget_images)
-        session.add(row)
-        session.flush()
-    return row
-
-
-def _model_row(session: Session, model: ModelRecord) -> ModelRow:
-    fields = asdict(model)
-    curves = fields.pop("curves")
-    row = session.scalar(select(ModelRow).where(ModelRow.key == model.key))
-    if row is None:
-        row = ModelRow(**fields)
-        session.add(row)
-    elif row.file_digest != model.file_digest:
-        for name, value in fields.items():
-            setattr(row, name, value)
-    else:
-        return row
-    row.curves = [CurveRow(step=step, name=name, value=value) for step, name, value in curves]
-    session.flush()
-    return row
-
-
-def _columns(row: Base) -> dict[str, Any]:
-    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
-
-
-def _model_record(row: ModelRow, with_curves: bool = False) -> ModelRecord:
-    fields = _columns(row)
-    del fields["id"]
-    curves = tuple((point.step, point.name, point.value) for point in row.curves) if with_curves else ()
-    return ModelRecord(**fields, curves=curves)
-
-
-def _run_record(row: RunRow, with_curves: bool = False) -> RunRecord:
-    return RunRecord(
-        id=row.id,
-        key=row.key,
-        spec=row.spec,
-        profile=row.profile,
-        status=row.status,  # type: ignore[arg-type]  # written from the same literal
-        error=row.error,
-        method=row.method,
-        options=row.options,
-        changed_options=row.changed_options,
-        dataset=row.dataset.name,
-        dataset_digest=row.dataset.digest,
-        forget=row.forget,
-        seed=row.seed,
-        environment=Environment(row.code_version, row.packages, row.machine, row.device),
-        precision=row.precision,
-        evaluation_seconds=row.evaluation_seconds,
-        finished_at=row.finished_at,
-        model=_model_record(row.model, with_curves) if row.model else None,
-        values={value.metric: value.value for value in row.values},
-    )
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # a writer takes the lock before it looks what is there, or two could both find a row missing and add it
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _chunks(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:

@@ -1,0 +1,60 @@
+"""The result database: opened safely, written by several at once, nothing lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from conftest import new_run
+
+from unlearn_bench.bench import Bench
+from unlearn_bench.errors import StoreError
+from unlearn_bench.store import Store
+
+
+def test_writers_that_meet_on_a_new_database_lose_nothing(bench: Bench, tmp_path: Path) -> None:
+    """Eight connections open a database that nobody has made yet and record runs that share every other row."""
+    writers = 8
+    for attempt in range(5):
+        url = f"sqlite:///{tmp_path / f'new{attempt}.sqlite'}"
+        together = Barrier(writers)
+
+        def write(number: int, url: str = url, together: Barrier = together) -> None:
+            together.wait()
+            store = Store(url)
+            for step in range(3):
+                store.record(new_run(bench, "ft", "1", (0.5, number), options={"writer": number, "step": step}))
+
+        with ThreadPoolExecutor(writers) as pool:
+            for written in [pool.submit(write, number) for number in range(writers)]:
+                written.result()
+        runs = Store(url).runs()
+        assert {(run.options["writer"], run.options["step"]) for run in runs} == {
+            (writer, step) for writer in range(writers) for step in range(3)
+        }
+        assert all(run.values["lp_forget"] == run.options["writer"] for run in runs)
+
+
+def test_a_run_that_cannot_be_written_whole_is_not_written_at_all(bench: Bench) -> None:
+    broken = new_run(bench, "ft", "1", (0.5, 80.0))
+    broken.values["unknown"] = 1.0  # no such metric: the foreign key refuses it, after the run itself was written
+    with pytest.raises(StoreError, match="refused: FOREIGN KEY constraint failed"):
+        bench.store.record(broken)
+    assert bench.store.count() == 0
+    assert bench.store.methods() == {}
+
+
+def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no database at"):
+        Store(f"sqlite:///{tmp_path / 'none.sqlite'}", create=False)
+    with pytest.raises(StoreError, match="'nonsense' is no database URL"):
+        Store("nonsense")
+    (tmp_path / "text.sqlite").write_text("this is a text, not a database, and long enough to be told apart " * 20)
+    with pytest.raises(StoreError, match="cannot be opened: file is not a database"):
+        Store(f"sqlite:///{tmp_path / 'text.sqlite'}")
+
+
+def test_the_database_is_safe_by_its_pragmas(bench: Bench) -> None:
+    with bench.store._engine.connect() as connection:
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys")]
+    assert found == ["wal", 1]

@@ -1,0 +1,93 @@
+"""Between records and database rows, inside the session of the caller."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from unlearn_bench.store.records import Environment, ModelRecord, NewRun, RunRecord
+from unlearn_bench.store.tables import Base, CurveRow, DatasetRow, ForgetSetRow, ModelRow, RunRow
+
+
+def dataset_of(session: Session, run: NewRun) -> DatasetRow:
+    """Returns the row of a run's data set, added where it is missing."""
+    row = session.scalar(select(DatasetRow).where(DatasetRow.digest == run.dataset.digest))
+    if row is None:
+        row = DatasetRow(**{**asdict(run.dataset), "classes": list(run.dataset.classes)})
+        session.add(row)
+        session.flush()
+    return row
+
+
+def forget_set_of(session: Session, run: NewRun, dataset: DatasetRow) -> ForgetSetRow:
+    """Returns the row of a run's forget set, added where it is missing."""
+    identity = {
+        "dataset_id": dataset.id,
+        "digest": run.spec.forget_digest,
+        "setting": run.spec.experiment.setting,
+    }
+    row = session.scalar(select(ForgetSetRow).filter_by(**identity))
+    if row is None:
+        row = ForgetSetRow(**identity, name=run.spec.forget, images=run.forget_images)
+        session.add(row)
+        session.flush()
+    return row
+
+
+def put_model(session: Session, model: ModelRecord) -> ModelRow:
+    """Returns the row of a model, added where it is missing and rewritten where its file is another one."""
+    fields = asdict(model)
+    curves = fields.pop("curves")
+    row = session.scalar(select(ModelRow).where(ModelRow.key == model.key))
+    if row is None:
+        row = ModelRow(**fields)
+        session.add(row)
+    elif row.file_digest != model.file_digest:
+        for name, value in fields.items():
+            setattr(row, name, value)
+    else:
+        return row
+    row.curves = [CurveRow(step=step, name=name, value=value) for step, name, value in curves]
+    session.flush()
+    return row
+
+
+def columns(row: Base) -> dict[str, Any]:
+    """Returns the columns of a row by name."""
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
+
+
+def model_record(row: ModelRow, with_curves: bool = False) -> ModelRecord:
+    """Returns the record of a model; its curves are read from the database only where asked for."""
+    fields = columns(row)
+    del fields["id"]
+    curves = tuple((point.step, point.name, point.value) for point in row.curves) if with_curves else ()
+    return ModelRecord(**fields, curves=curves)
+
+
+def run_record(row: RunRow, with_curves: bool = False) -> RunRecord:
+    """Returns the record of a run with its model and values."""
+    return RunRecord(
+        id=row.id,
+        key=row.key,
+        spec=row.spec,
+        profile=row.profile,
+        status=row.status,  # type: ignore[arg-type]  # written from the same literal
+        error=row.error,
+        method=row.method,
+        options=row.options,
+        changed_options=row.changed_options,
+        dataset=row.dataset.name,
+        dataset_digest=row.dataset.digest,
+        forget=row.forget,
+        seed=row.seed,
+        environment=Environment(row.code_version, row.packages, row.machine, row.device),
+        precision=row.precision,
+        evaluation_seconds=row.evaluation_seconds,
+        finished_at=row.finished_at,
+        model=model_record(row.model, with_curves) if row.model else None,
+        values={value.metric: value.value for value in row.values},
+    )
