@@ -154,7 +154,7 @@ def main() -> None:
     differences: dict[str, list[float]] = {name: [] for name in REFERENCES}
     seconds = {"ours": 0.0, "reference": 0.0}
     for task in plan.tasks:
-        split = settings.get("class").function(dataset, task.spec.forget)
+        split = settings.get(task.spec.experiment.setting).function(dataset, task.spec.forget)
         network, _ = runner.weights(task, split, Journal())
         outputs = predict_splits(network, dataset, split, runner.normalise)
         for name, reference in REFERENCES.items():

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.batches import PADDING, Batches, Normalise, crop_flip
-from unlearn_bench.errors import OptionError, UnknownNameError
+from unlearn_bench.errors import DivergedError, OptionError, UnknownNameError
 from unlearn_bench.models import build, weights_digest
 from unlearn_bench.models.resnet import Conv3x3
+from unlearn_bench.outputs import predict
 
 RESNET = {"name": "resnet18", "width": 4, "groups": 2}
 
@@ -53,6 +54,15 @@ def test_normalised_training_pixels_have_mean_zero_and_deviation_one(digits: Dat
     x = Normalise(digits.mean, digits.std)(digits.train.pixels)
     assert float(x.mean()) == pytest.approx(0, abs=1e-5)
     assert float(x.std()) == pytest.approx(1, abs=1e-5)
+
+
+def test_outputs_that_are_not_finite_are_divergence(digits: Dataset) -> None:
+    network = build(RESNET, channels=1, classes=10, seed=0)
+    with torch.no_grad():
+        network.head.weight.fill_(3e38)  # finite, but their weighted sum is not
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+    with pytest.raises(DivergedError, match="a logit is not finite"):
+        predict(network, digits.test, Normalise(digits.mean, digits.std))
 
 
 @pytest.mark.parametrize("size", [8, 32])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unlearn_bench.data import Dataset, ForgetSplit, Images
 from unlearn_bench.data.batches import Normalise
+from unlearn_bench.errors import DivergedError
 from unlearn_bench.models import Classifier
 
 BATCH = 512
@@ -66,6 +67,9 @@ def predict(network: Classifier, images: Images, normalise: Normalise) -> Output
         network: its mode is restored afterwards.
         images: on the device of the network.
         normalise: uint8 pixels to the network's input.
+
+    Raises:
+        DivergedError: a feature or logit is not finite, as happens to finite weights of great size.
     """
     was_training = network.training
     network.eval()
@@ -73,6 +77,9 @@ def predict(network: Classifier, images: Images, normalise: Normalise) -> Output
     features = torch.cat(parts)
     logits = torch.cat([network.head(part) for part in parts])
     network.train(was_training)
+    for name, values in (("feature", features), ("logit", logits)):
+        if not bool(values.isfinite().all()):
+            raise DivergedError(f"a {name} is not finite")
     return Outputs(features, logits, images.labels)
 
 
