@@ -32,7 +32,7 @@ def test_the_path_of_a_newcomer(home: Path) -> None:
     assert "[2/2]" in trained.stderr
     assert "original" in trained.stdout
     assert "retrained" in trained.stdout
-    made = command("run", "--method", "muda", "--forget", "1", "--set", "lr=1e-3")
+    made = command("run", "--method", "muda", "--forget", "1", "--set", "lr=5e-3")
     assert made.returncode == 0, made.stderr
     assert "1 of 2 runs made" in made.stderr
     table = command("reproduce", "--table", "3", "--forget", "1")

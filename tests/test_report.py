@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,3 +131,11 @@ def test_no_table_without_its_reference(bench: Bench) -> None:
         "No retrained run on digits, class 3, seed 0. Make it with: "
         "unlearn-bench train --profile tiny --dataset digits --forget 3 --seed 0"
     )
+
+
+def test_the_readmes_table_is_the_recorded_one() -> None:
+    root = Path(__file__).parent.parent
+    recorded = (root / "results" / "demo-table-A.md").read_text()
+    table = "\n".join(line for line in recorded.splitlines() if line.startswith("|"))
+    assert table.count("\n") > 5
+    assert table in (root / "README.md").read_text()
