@@ -9,6 +9,8 @@ from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 DIGEST = String(64)
+# a row deleted by hand, foreign keys off as in the sqlite3 shell, leaves rows behind that must not become another's
+NO_REUSE = {"sqlite_autoincrement": True}
 
 
 class Base(DeclarativeBase):
@@ -47,6 +49,7 @@ class ModelRow(Base):
     """Trained weights: their file, its SHA-256, and what it cost to make them."""
 
     __tablename__ = "models"
+    __table_args__ = NO_REUSE
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(DIGEST, unique=True)
     file: Mapped[str]
@@ -85,7 +88,7 @@ class RunRow(Base):
     """One run: a method on a configuration. ``key`` is the hash of the canonical spec."""
 
     __tablename__ = "runs"
-    __table_args__ = (Index("ix_runs_experiment_method", "experiment_key", "method"),)
+    __table_args__ = (Index("ix_runs_experiment_method", "experiment_key", "method"), NO_REUSE)
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(DIGEST, unique=True)
     experiment_key: Mapped[str] = mapped_column(DIGEST)
