@@ -16,16 +16,20 @@ def mia(outputs: ModelOutputs) -> float:
     """Share of D_f that an attack on the confidence q(x) = max softmax calls members of the training set.
 
     The attack is logistic regression of member (D_r) against non-member (D_test, both parts) on q, the two sides of
-    equal size. They are made equal by weights rather than by drawing a subset, which would add noise of its own. q is
-    standardised and the penalty is scikit-learn's default (C = 1), as for the linear probes: without standardising, the
-    penalty would decide the attack wherever confidences differ only in their third digit.
+    equal size. The larger side is weighted down to the size of the smaller instead of drawing a subset of it, which
+    would add noise of its own; this is what the draws tend to. q is standardised, under these weights, and the penalty
+    is scikit-learn's default (C = 1), as for the linear probes: without standardising, the penalty would decide the
+    attack wherever confidences differ only in their third digit.
     """
-    non_members = np.concatenate([confidence(outputs.test_retain), confidence(outputs.test_forget)])
     members = confidence(outputs.retain)
-    q = np.concatenate([members, non_members])[:, None]  # (N, 1)
-    is_member = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
-    attack = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", tol=1e-8, max_iter=1000))
-    attack.fit(q, is_member)
+    non_members = np.concatenate([confidence(outputs.test_retain), confidence(outputs.test_forget)])
+    sides = (members, non_members)
+    size = min(len(side) for side in sides)
+    q = np.concatenate(sides)[:, None]  # (N, 1)
+    is_member = np.repeat([1, 0], [len(side) for side in sides])
+    weight = np.concatenate([np.full(len(side), size / len(side)) for side in sides])
+    attack = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=1000))
+    attack.fit(q, is_member, standardscaler__sample_weight=weight, logisticregression__sample_weight=weight)
     return float(attack.predict(confidence(outputs.forget)[:, None]).mean())
 
 
