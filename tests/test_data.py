@@ -143,11 +143,30 @@ def test_wrong_folders_are_one_sentence(tmp_path: Path) -> None:
         load(f"folder:{tmp_path / 'empty'}", folder=tmp_path)
     write_images(tmp_path / "odd", np.zeros((4, 6, 6), np.uint8), np.array([0, 0, 1, 1]), ("cat", "dog"))
     (tmp_path / "odd" / "dog" / "x.png").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"x\.png is not an image that can be read"):
+    with pytest.raises(DataError, match=r"x\.png is not an image that can be read: no format that Pillow knows\."):
         load(f"folder:{tmp_path / 'odd'}", folder=tmp_path)
     Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "odd" / "dog" / "x.png")
     with pytest.raises(DataError, match=r"x\.png has 6×5 pixels, expected 6×6"):
         load(f"folder:{tmp_path / 'odd'}", folder=tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_mode_of_image_becomes_grey_or_rgb(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (40, 6, 6, 3), dtype=np.uint8)
+    modes = ("RGB", "RGBA", "P", "PA", "CMYK")
+    for row, image in enumerate(colours):
+        folder = tmp_path / "own" / ("cat", "dog")[row % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        mode = modes[row % len(modes)]
+        changed = Image.fromarray(image).convert("RGBA").quantize() if mode == "PA" else Image.fromarray(image)
+        if mode != "PA":
+            changed = changed.convert(mode)
+        changed.save(folder / f"{row:02}.{'tiff' if mode == 'CMYK' else 'png'}")
+    data = load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+    assert data.train.pixels.shape[1:] == (3, 6, 6)
+    found = {tuple(image.flatten().tolist()) for part in (data.train, data.test) for image in part.pixels}
+    assert {tuple(image.transpose(2, 0, 1).flatten().tolist()) for image in colours[::5]} <= found, "RGB as it is"
 
 
 def test_missing_cifar10_says_what_mends_it(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from conftest import new_run
 
 from unlearn_bench.bench import Bench
-from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.render import to_csv, to_json, to_latex, to_markdown, to_text
+from unlearn_bench.errors import MissingRunError, OptionError
+from unlearn_bench.report.render import to_csv, to_json, to_latex, to_markdown, to_text, write_file
 from unlearn_bench.report.tables import Table
 
 VALUES = {
@@ -83,6 +83,13 @@ def test_long_formats_hold_full_precision(filled: Bench) -> None:
     assert muda["gap"] == pytest.approx(0.05)
     assert (muda["n"], muda["best"]) == (2, True)
     assert [float(row["mean"]) for row in found] == [row["mean"] for row in json.loads(to_json(table))]
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    write_file("text", tmp_path / "new" / "table.md")
+    assert (tmp_path / "new" / "table.md").read_text() == "text\n"
+    with pytest.raises(OptionError, match=r"new cannot be written: Is a directory\. Name another file\."):
+        write_file("text", tmp_path / "new")
 
 
 def row_of(table: Table, method: str) -> str:

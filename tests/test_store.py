@@ -49,6 +49,8 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
         Store(f"sqlite:///{tmp_path / 'none.sqlite'}", create=False)
     with pytest.raises(StoreError, match="'nonsense' is no database URL"):
         Store("nonsense")
+    with pytest.raises(StoreError, match=r"mysql://me:\*\*\*@here/x needs the Python module 'MySQLdb'"):
+        Store("mysql://me:secret@here/x")
     (tmp_path / "text.sqlite").write_text("this is a text, not a database, and long enough to be told apart " * 20)
     with pytest.raises(StoreError, match="cannot be opened: file is not a database"):
         Store(f"sqlite:///{tmp_path / 'text.sqlite'}")

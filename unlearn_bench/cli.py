@@ -119,7 +119,7 @@ def report(
     db: arg.Db = None,
 ) -> None:
     """Print a table from the database alone."""
-    from unlearn_bench.report.render import FORMATS
+    from unlearn_bench.report.render import FORMATS, write_file
 
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
@@ -127,8 +127,7 @@ def report(
     if output is None:
         _show_table(made, format)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(FORMATS[format](made) + "\n", encoding="utf-8")
+    write_file(FORMATS[format](made), output)
 
 
 @app.command()
@@ -174,7 +173,7 @@ def status(
         [name, entry.title, *progress_of(entry, bench.selection, bench.store)]
         for name, entry in bench.benchmarks.tables.items()
     ]
-    typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.url}")
+    typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}")
     typer.echo(plain_table(["table", "title", "done", "of", "diverged or failed"], body))
 
 
@@ -252,7 +251,7 @@ def _carry_out(
         outcome = bench.carry_out(rows, Machinery(data, download, device, workers, watch, watch.say))
     watch.say(
         f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
-        f"were recorded: {bench.store.url}"
+        f"were recorded: {bench.store.shown_url}"
     )
     if show:
         found = [run for run in bench.recorded(outcome.runs) if run.method in show]

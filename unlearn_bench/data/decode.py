@@ -42,10 +42,13 @@ def decode(
     def one(position: int) -> tuple[Pixels, bool]:
         try:
             with Image.open(io.BytesIO(read(sources[position]))) as image:
-                return np.asarray(image.convert("RGB")), image.mode in ("1", "L")
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+                opaque = image.convert("RGBA") if "transparency" in image.info else image  # Pillow warns otherwise
+                return np.asarray(opaque.convert("RGB")), image.mode in ("1", "L")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+            # Pillow's own text for an unknown format names nothing but an object in memory
+            reason = "no format that Pillow knows" if isinstance(problem, UnidentifiedImageError) else problem
             raise DataError(
-                f"{name(position)} is not an image that can be read: {problem}. Remove or replace it."
+                f"{name(position)} is not an image that can be read: {reason}. Remove or replace it."
             ) from None
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock

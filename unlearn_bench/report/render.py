@@ -6,10 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
+from unlearn_bench.errors import OptionError
 from unlearn_bench.report.tables import Cell, Table, TableRow
 from unlearn_bench.store.records import MetricRecord
 
@@ -107,6 +109,19 @@ FORMATS: dict[str, Callable[[Table], str]] = {
     "csv": to_csv,
     "json": to_json,
 }
+
+
+def write_file(text: str, file: Path) -> None:
+    """Writes a rendered table to a file, whose folder is made where it is missing.
+
+    Raises:
+        OptionError: the file cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as problem:
+        raise OptionError(f"{file} cannot be written: {problem.strerror}. Name another file.") from None
 
 
 def _title(table: Table) -> str:

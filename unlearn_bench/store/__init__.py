@@ -37,9 +37,10 @@ class Store:
         Raises:
             StoreError: no such database, not a database, or not an URL.
         """
-        self.url = url
+        self.url = self.shown_url = url
         try:
             parsed = make_url(url)
+            self.shown_url = parsed.render_as_string(hide_password=True)
             self.path = Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
             if self.path is not None and not self.path.exists():
                 if not create:
@@ -56,8 +57,13 @@ class Store:
             raise StoreError(
                 f"'{url}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
             ) from None
+        except ModuleNotFoundError as problem:
+            raise StoreError(
+                f"The database {self.shown_url} needs the Python module '{problem.name}', which is not installed. "
+                "Install it, or give --db sqlite:///FILE."
+            ) from None
         except (SQLAlchemyError, OSError) as problem:
-            raise StoreError(f"The database {url} cannot be opened: {_reason(problem)}.") from None
+            raise StoreError(f"The database {self.shown_url} cannot be opened: {_reason(problem)}.") from None
 
     @property
     def models_folder(self) -> Path:
@@ -197,7 +203,7 @@ class Store:
         try:
             yield
         except SQLAlchemyError as problem:
-            raise StoreError(f"The database {self.url} refused: {_reason(problem)}.") from problem
+            raise StoreError(f"The database {self.shown_url} refused: {_reason(problem)}.") from problem
 
 
 def _prepare_sqlite(engine: Engine) -> None:
