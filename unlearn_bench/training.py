@@ -23,13 +23,39 @@ def cross_entropy(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(network(x).float(), y)
 
 
+def negative_cross_entropy(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
+    """Returns the cross-entropy of a batch with its sign turned: descent on it is ascent on the loss."""
+    return -cross_entropy(network, x, y)
+
+
 def make_optimizer(
-    name: OptimizerName, parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float = 0.0
+    name: OptimizerName,
+    parameters: Iterable[nn.Parameter],
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """Returns SGD without momentum, or Adam with its usual moments (0.9, 0.999)."""
+    """Returns SGD, or Adam with its usual moments (0.9, 0.999), which has no ``momentum`` to set."""
     if name == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
-    return torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay)
+    return torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=momentum)
+
+
+def freeze_all_but(network: nn.Module, *parts: nn.Module) -> list[nn.Parameter]:
+    """Returns the parameters of ``parts``, which stay trainable; those of the rest of ``network`` are frozen."""
+    network.requires_grad_(False)
+    return [parameter for part in parts for parameter in part.requires_grad_(True).parameters()]
+
+
+def training_mode(network: nn.Module) -> None:
+    """Puts ``network`` in training mode, its frozen normalisations excepted: their statistics must not move either."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
+            p.requires_grad for p in module.parameters()
+        ):
+            module.eval()
 
 
 def train_epoch(
@@ -46,7 +72,7 @@ def train_epoch(
     """Trains ``network`` in place for one pass over ``batches``, or over the first ``steps`` of them.
 
     Args:
-        network: the optimizer's parameters are trained, the others stay.
+        network: the optimizer's parameters are trained, the others stay, frozen normalisations with their statistics.
         batches: (inputs, labels).
         optimizer: of the parameters that may move.
         loss: (network, x, y) to a scalar.
@@ -58,7 +84,7 @@ def train_epoch(
     Raises:
         DivergedError: the mean loss is not finite.
     """
-    network.train()
+    training_mode(network)
     losses = []
     for x, y in islice(batches, steps):
         with autocast:

@@ -1,11 +1,9 @@
 """NegGrad: gradient ascent on the forget set."""
 
-from torch import Tensor
-
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate
 from unlearn_bench.models import Classifier
-from unlearn_bench.training import cross_entropy, make_optimizer
+from unlearn_bench.training import make_optimizer, negative_cross_entropy
 
 
 @method(
@@ -30,13 +28,10 @@ def neggrad(
     """The original model after SGD that raises the cross-entropy of D_f; nothing holds it back."""
     network = problem.copy_of_original()
 
-    def negative(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
-        return -cross_entropy(network, x, y)
-
     return problem.fit(
         network,
         problem.forget_batches(batch_size),
         make_optimizer("sgd", network.parameters(), lr=lr),
         epochs=epochs,
-        loss=negative,
+        loss=negative_cross_entropy,
     )

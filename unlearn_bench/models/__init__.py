@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -28,10 +29,34 @@ class Classifier(nn.Module, ABC):
     def features(self, x: Tensor) -> Tensor:
         """Returns (N, d) float: the input of the last linear layer, for normalised images (N, C, H, W) float."""
 
+    @property
+    @abstractmethod
+    def last_stage(self) -> nn.Module:
+        """The last group of layers before the head (conv4 in the paper): what EU-k and CF-k train besides the head."""
+
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits, (N, K) float."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+    def reinitialise(self, part: nn.Module, seed: int) -> None:
+        """Draws the parameters of ``part`` (a module within this one) anew, as those of an untrained model are drawn.
+
+        What is drawn follows from ``seed`` alone; the global generator is left as it was.
+        """
+        fresh = copy.deepcopy(part).cpu()  # drawn on the CPU, so that a GPU starts from the same weights
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for module in fresh.modules():
+                reset = getattr(module, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+            self.initialise(fresh)
+        part.load_state_dict(fresh.state_dict())
+
+    @staticmethod
+    def initialise(part: nn.Module) -> None:
+        """Gives ``part`` the architecture's own initial parameters where they are not PyTorch's usual ones."""
 
 
 models: Registry[Entry] = Registry("model", __name__)

@@ -59,9 +59,19 @@ class ResNet(Classifier):
         self.layer3 = self._stage(2 * width, 4 * width, 2, groups)
         self.layer4 = self._stage(4 * width, 8 * width, 2, groups)
         self.head = nn.Linear(8 * width, classes)
-        for module in self.modules():
+        self.initialise(self)
+
+    @staticmethod
+    def initialise(part: nn.Module) -> None:
+        """Draws convolutions from He et al. 2015: normal, variance 2 / fan out."""
+        for module in part.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @property
+    def last_stage(self) -> nn.Module:
+        """The fourth stage."""
+        return self.layer4
 
     @staticmethod
     def _stage(inputs: int, outputs: int, stride: int, groups: int) -> nn.Sequential:

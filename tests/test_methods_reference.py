@@ -1,0 +1,189 @@
+"""Methods against naive implementations: float64, a loop over samples, every formula written out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unlearn_bench.data import Images
+from unlearn_bench.methods import UnlearningProblem
+from unlearn_bench.methods.cf_k import cf_k
+from unlearn_bench.methods.eu_k import eu_k
+from unlearn_bench.methods.neggrad_ft import neggrad_ft
+from unlearn_bench.methods.scrub import scrub
+from unlearn_bench.models import Classifier, build
+from unlearn_bench.training import make_optimizer, training_mode
+
+WHOLE = 24  # images of D_f and of D'_r each: one batch is an epoch, and its order changes nothing
+Loss = Callable[[nn.Module, Tensor, int], Tensor]  # of one sample
+
+
+class NaiveSgd:
+    """SGD with momentum and weight decay, a sample at a time: v ← m·v + g + w·θ, θ ← θ − lr·v."""
+
+    def __init__(self, network: nn.Module, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        self.network, self.lr, self.momentum, self.weight_decay = network, lr, momentum, weight_decay
+        self.velocity = [torch.zeros_like(parameter) for parameter in network.parameters()]
+
+    def step(self, images: Images, problem: UnlearningProblem, loss: Loss) -> None:
+        parameters = list(self.network.parameters())
+        gradient = [torch.zeros_like(parameter) for parameter in parameters]
+        for pixels, label in zip(images.pixels, images.labels.tolist(), strict=True):
+            value = loss(self.network, problem.normalise(pixels[None]).double(), label)
+            for total, part in zip(gradient, torch.autograd.grad(value, parameters), strict=True):
+                total.add_(part / len(images))
+        with torch.no_grad():
+            for parameter, velocity, g in zip(parameters, self.velocity, gradient, strict=True):
+                velocity.mul_(self.momentum).add_(g + self.weight_decay * parameter)
+                parameter.sub_(self.lr * velocity)
+
+
+def naive_copy(problem: UnlearningProblem) -> Classifier:
+    return copy.deepcopy(problem.original).double().requires_grad_(True)
+
+
+def negative_log_likelihood(network: nn.Module, x: Tensor, label: int) -> Tensor:
+    z = network(x)[0]
+    return torch.log(torch.exp(z).sum()) - z[label]
+
+
+def assert_close(ours: nn.Module, theirs: nn.Module) -> None:
+    for name, value in ours.state_dict().items():
+        assert torch.allclose(value.double(), theirs.state_dict()[name].double(), atol=1e-5), name
+
+
+def test_neggrad_ft_equals_alternating_steps(problem: UnlearningProblem) -> None:
+    ours = neggrad_ft(problem, epochs=2, batch_size=WHOLE, lr=0.02)
+    naive = naive_copy(problem)
+    sgd = NaiveSgd(naive, lr=0.02)
+    for _ in range(2):
+        sgd.step(problem.forget, problem, lambda *sample: -negative_log_likelihood(*sample))
+        sgd.step(problem.retain, problem, negative_log_likelihood)
+    assert_close(ours, naive)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_scrub_equals_its_algorithm_by_loops(problem: UnlearningProblem, temperature: float) -> None:
+    alpha, gamma = 0.3, 0.6
+    options = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.01}
+    ours = scrub(
+        problem,
+        epochs=3,
+        msteps=2,
+        alpha=alpha,
+        gamma=gamma,
+        temperature=temperature,
+        batch_size=WHOLE,
+        forget_batch_size=WHOLE,
+        **options,
+    )
+    teacher = copy.deepcopy(problem.original).double()
+    student = naive_copy(problem)
+
+    def divergence(network: nn.Module, x: Tensor) -> Tensor:
+        def softened(z: Tensor) -> list[Tensor]:
+            powers = [torch.exp(part / temperature) for part in z]
+            return [power / sum(powers) for power in powers]
+
+        t, s = softened(teacher(x)[0].detach()), softened(network(x)[0])
+        return temperature**2 * sum(p * torch.log(p / q) for p, q in zip(t, s, strict=True))
+
+    sgd = NaiveSgd(student, **options)
+    for epoch in range(3):
+        if epoch < 2:
+            sgd.step(problem.forget, problem, lambda network, x, _: -divergence(network, x))
+        sgd.step(
+            problem.retain,
+            problem,
+            lambda network, x, y: gamma * negative_log_likelihood(network, x, y) + alpha * divergence(network, x),
+        )
+    assert_close(ours, student)
+
+
+def test_scrub_rewinds_to_the_student_that_forgot_just_enough(problem: UnlearningProblem) -> None:
+    both = [
+        torch.cat([getattr(part, name) for part in (problem.retain, problem.forget)]) for name in ("pixels", "labels")
+    ]
+    knowing = replace(problem, retain=Images(*both))
+    network = knowing.copy_of_original()
+    knowing.fit(network, knowing.retain_batches(8), make_optimizer("sgd", network.parameters(), lr=0.1), epochs=30)
+    problem = replace(problem, original=network.eval().requires_grad_(False))
+    options = {"lr": 0.005, "batch_size": 8, "forget_batch_size": 8}
+    rewound = scrub(problem, epochs=8, msteps=8, rewind=True, **options)
+    # the same students without rewinding: each is the last one of a shorter run on what is not held out
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(problem.seed))
+    seen, held_out = problem.forget[order[2:]], problem.forget[order[:2]]
+    rest = replace(problem, forget=seen)
+    students = [scrub(rest, epochs=n, msteps=n, **options).eval() for n in range(1, 9)]
+
+    def error(network: Classifier, images: Images) -> float:
+        with torch.no_grad():
+            return float((network(problem.normalise(images.pixels)).argmax(1) != images.labels).double().mean())
+
+    wanted = error(students[-1], held_out)
+    distances = [abs(error(student, seen) - wanted) for student in students]
+    best = distances.index(min(distances))
+    assert 0 < best < 7, "a case in which rewinding matters"
+    assert_close(rewound, students[best])
+
+
+def moved(problem: UnlearningProblem, network: nn.Module) -> set[str]:
+    before, after = problem.original.state_dict(), network.state_dict()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize("method", [cf_k, eu_k])
+def test_only_the_last_stage_and_the_head_move(problem: UnlearningProblem, method: Callable[..., Classifier]) -> None:
+    network = method(problem, epochs=2, batch_size=8, lr=0.05)
+    last = {name for name in problem.original.state_dict() if name.startswith(("layer4.", "head."))}
+    assert moved(problem, network) == last
+
+
+def test_eu_k_keeps_nothing_of_the_layers_that_it_draws_anew(problem: UnlearningProblem) -> None:
+    """The result does not depend on what the original's last stage and head held."""
+    other = copy.deepcopy(problem.original)
+    with torch.no_grad():
+        for part in (other.layer4, other.head):
+            for parameter in part.parameters():
+                parameter.add_(1.0)
+    one = eu_k(problem, epochs=1, batch_size=8)
+    two = eu_k(replace(problem, original=other), epochs=1, batch_size=8)
+    assert all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
+    from_original = cf_k(replace(problem, original=other), epochs=1, batch_size=8)
+    assert not torch.equal(from_original.head.weight, cf_k(problem, epochs=1, batch_size=8).head.weight)
+
+
+def test_layers_drawn_anew_are_distributed_as_an_untrained_models() -> None:
+    network = build({"name": "resnet18", "width": 32, "groups": 2}, channels=3, classes=10, seed=0)
+    untrained = build({"name": "resnet18", "width": 32, "groups": 2}, channels=3, classes=10, seed=1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(7.0)
+    state = torch.random.get_rng_state()
+    network.reinitialise(network.layer4, seed=5)
+    network.reinitialise(network.head, seed=6)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for (name, ours), theirs in zip(network.named_parameters(), untrained.parameters(), strict=True):
+        if not name.startswith(("layer4.", "head.")):
+            assert (ours == 7).all()
+        elif ours.dim() == 1 and name != "head.bias":
+            assert torch.equal(ours, theirs), "a normalisation starts from 1 and 0"
+        else:
+            assert not torch.equal(ours, theirs)
+            assert float(ours.detach().std()) == pytest.approx(
+                float(theirs.detach().std()), rel=0.5 if name == "head.bias" else 0.05
+            )
+
+
+def test_statistics_of_a_frozen_normalisation_do_not_move() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3))
+    network[0].requires_grad_(False)
+    training_mode(network.eval())
+    network(torch.randn(4, 3, 2, 2) + 5)
+    assert torch.equal(network[0].running_mean, torch.zeros(3))
+    assert not torch.equal(network[1].running_mean, torch.zeros(3))
