@@ -14,6 +14,7 @@ from unlearn_bench.data import Images
 from unlearn_bench.methods import UnlearningProblem
 from unlearn_bench.methods.cf_k import cf_k
 from unlearn_bench.methods.eu_k import eu_k
+from unlearn_bench.methods.fisher import Variant, fisher, fisher_diagonal
 from unlearn_bench.methods.neggrad_ft import neggrad_ft
 from unlearn_bench.methods.scrub import scrub
 from unlearn_bench.models import Classifier, build
@@ -130,6 +131,66 @@ def test_scrub_rewinds_to_the_student_that_forgot_just_enough(problem: Unlearnin
     best = distances.index(min(distances))
     assert 0 < best < 7, "a case in which rewinding matters"
     assert_close(rewound, students[best])
+
+
+def naive_fisher(problem: UnlearningProblem, weights: Callable[[Tensor, int], list[float]]) -> dict[str, Tensor]:
+    """The Fisher diagonal by a backward pass for each sample and class, in float64."""
+    network = naive_copy(problem)
+    total = {name: torch.zeros_like(parameter) for name, parameter in network.named_parameters()}
+    for pixels, label in zip(problem.retain.pixels, problem.retain.labels.tolist(), strict=True):
+        x = problem.normalise(pixels[None]).double()
+        p = torch.softmax(network(x)[0].detach(), 0)
+        for y, weight in enumerate(weights(p, label)):
+            if weight:
+                network.zero_grad()
+                (-negative_log_likelihood(network, x, y)).backward()
+                for name, parameter in network.named_parameters():
+                    total[name] += weight * parameter.grad**2 / len(problem.retain)
+    return total
+
+
+def one_hot(p: Tensor, label: int) -> list[float]:
+    return [float(y == label) for y in range(len(p))]
+
+
+@pytest.mark.parametrize(("variant", "weights"), [("expected", lambda p, _: p.tolist()), ("empirical", one_hot)])
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_fisher_diagonal_equals_a_loop_over_samples_and_classes(
+    problem: UnlearningProblem, variant: Variant, weights: Callable[[Tensor, int], list[float]], batch_size: int
+) -> None:
+    found = fisher_diagonal(problem.original, problem, variant, batch_size, torch.Generator())
+    for name, expected in naive_fisher(problem, weights).items():
+        assert float((found[name] - expected).norm() / expected.norm()) < 1e-5, name
+
+
+def test_monte_carlo_fisher_tends_to_the_expected_one(problem: UnlearningProblem) -> None:
+    generator = torch.Generator().manual_seed(0)
+    draws = [fisher_diagonal(problem.original, problem, "monte_carlo", 24, generator)["head.weight"] for _ in range(60)]
+    expected = fisher_diagonal(problem.original, problem, "expected", 24, generator)["head.weight"]
+    error = [float((torch.stack(draws[:n]).mean(0) - expected).norm() / expected.norm()) for n in (1, 60)]
+    assert error[1] < 0.1 < error[0]
+
+
+def test_fisher_noise_has_the_variance_that_it_states(problem: UnlearningProblem) -> None:
+    """Over 100 seeds, (θ − θ_o)² of each parameter against its variance written out anew."""
+    alpha = 1e-5
+    information = naive_fisher(problem, lambda p, _: p.tolist())
+    original = dict(problem.original.named_parameters())
+    squares = {name: torch.zeros_like(value) for name, value in original.items()}
+    for seed in range(100):
+        noisy = fisher(replace(problem, seed=seed), alpha=alpha, batch_size=24)
+        for name, value in noisy.named_parameters():
+            squares[name] += (value.detach() - original[name]) ** 2 / 100
+    for name, value in squares.items():
+        inverse = (1 / (information[name] + 1e-8)).clamp(max=1e2 if "head" in name else 1e3)
+        if inverse.dim() > 1:
+            inverse = inverse.mean(1, keepdim=True).expand_as(inverse)
+        variance = alpha * inverse * (10 if "head" in name or inverse.dim() == 1 else 1)
+        kept = [row for row in range(len(value)) if "head" not in name or row not in problem.forget_classes]
+        assert float((value[kept] / variance[kept]).mean()) == pytest.approx(1, rel=0.35), name
+    rows = torch.stack([fisher(replace(problem, seed=seed), alpha=0.5).head.weight[1].detach() for seed in range(20)])
+    assert float(rows.mean()) == pytest.approx(0, abs=2e-3)
+    assert float(rows.var()) == pytest.approx(1e-4, rel=0.3), "a forgotten class's row, whatever alpha is"
 
 
 def moved(problem: UnlearningProblem, network: nn.Module) -> set[str]:

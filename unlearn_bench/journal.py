@@ -17,8 +17,8 @@ class Journal:
         task: what progress is reported under.
         progress: told after every step.
         samples_seen: training images drawn so far, repeats counted.
-        steps: optimiser steps so far.
-        planned_steps: optimiser steps in all, as far as they are known.
+        steps: steps so far: of an optimiser, or, of a method without one, batches gone through.
+        planned_steps: steps in all, as far as they are known.
         curves: (step, name, value) in order.
     """
 
@@ -34,11 +34,11 @@ class Journal:
         self.samples_seen += samples
 
     def plan(self, steps: int) -> None:
-        """Announces optimiser steps to come."""
+        """Announces steps to come."""
         self.planned_steps += steps
 
     def step(self) -> None:
-        """Counts an optimiser step."""
+        """Counts a step."""
         self.steps += 1
         self.progress(self.task, self.steps, max(self.steps, self.planned_steps))
 
