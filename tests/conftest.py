@@ -98,7 +98,7 @@ def make_problem(
     train_set = method.train_set if method else "D'_r ∪ D_f"
     return UnlearningProblem(
         original=network.requires_grad_(False),
-        retain=nothing if train_set == "D_f" else retain,
+        retain=nothing if train_set in ("D_f", "none") else retain,
         forget=forget if "D_f" in train_set else nothing,
         forget_classes=split.classes,
         seed=3,

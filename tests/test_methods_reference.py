@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_bench.data import Images
+from unlearn_bench.errors import DataError
 from unlearn_bench.methods import UnlearningProblem
+from unlearn_bench.methods.bias_cheat import bias_cheat
+from unlearn_bench.methods.calibration import calibration
 from unlearn_bench.methods.cf_k import cf_k
 from unlearn_bench.methods.eu_k import eu_k
 from unlearn_bench.methods.fisher import Variant, fisher, fisher_diagonal
@@ -248,3 +251,33 @@ def test_statistics_of_a_frozen_normalisation_do_not_move() -> None:
     network(torch.randn(4, 3, 2, 2) + 5)
     assert torch.equal(network[0].running_mean, torch.zeros(3))
     assert not torch.equal(network[1].running_mean, torch.zeros(3))
+
+
+def test_bias_cheat_silences_the_class_with_finite_numbers(problem: UnlearningProblem) -> None:
+    network = bias_cheat(problem).eval()
+    assert moved(problem, network) == {"head.bias"}
+    z, before = (model(problem.normalise(problem.forget.pixels)) for model in (network, problem.original))
+    assert not (z.argmax(1) == 1).any()
+    assert torch.isfinite(z).all()
+    assert torch.isfinite(z.log_softmax(1)).all()
+    others = [label for label in range(10) if label not in problem.forget_classes]
+    assert torch.equal(z[:, others], before[:, others])
+    with pytest.raises(DataError, match="silences classes, and this forget set is none"):
+        bias_cheat(replace(problem, forget_classes=()))
+
+
+def test_calibration_equals_gradient_descent_on_its_definition(problem: UnlearningProblem) -> None:
+    network = calibration(problem).eval()
+    assert moved(problem, network) == {"head.weight", "head.bias"}
+    z = problem.original(problem.normalise(problem.retain.pixels)).detach().double()
+    scale, bias = torch.ones((), dtype=torch.float64), torch.zeros(10, dtype=torch.float64)
+    point = [part.requires_grad_(True) for part in (scale, bias)]
+    for _ in range(4000):
+        log_p = (scale * z + bias).log_softmax(1)
+        loss = -log_p[torch.arange(WHOLE), problem.retain.labels].mean()
+        loss = loss + ((scale - 1) ** 2 + bias.square().sum()) / (2 * WHOLE)
+        for part, gradient in zip(point, torch.autograd.grad(loss, point), strict=True):
+            part.data.sub_(0.3 * gradient)
+    ours = network(problem.normalise(problem.forget.pixels)).detach().double()
+    theirs = scale * problem.original(problem.normalise(problem.forget.pixels)).double() + bias
+    assert torch.allclose(ours, theirs.detach(), atol=1e-3)

@@ -57,6 +57,8 @@ def describe_method(name: str, benchmarks: Benchmarks) -> str:
         f"Source: {method.source}.",
         f"Training data: {method.train_set}.",
     ]
+    if method.is_cheat:
+        parts.append("A cheat: it forgets nothing, and is there to show which metrics it passes.")
     if method.note:
         parts.append(textwrap.fill(method.note, 100))
     options = describe(method.function)

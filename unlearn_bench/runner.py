@@ -123,7 +123,7 @@ class Runner:
             retain = train
         elif method.train_set == "D_r":
             retain = train[~is_forget]
-        elif method.train_set == "D_f":
+        elif method.train_set in ("D_f", "none"):
             retain = nothing
         else:
             retain = retain_subset(train, is_forget, spec.derive_seed("retain subset", uses_method=False))

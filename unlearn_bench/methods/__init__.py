@@ -17,11 +17,12 @@ from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Batches, Normalise
 from unlearn_bench.journal import Journal
 from unlearn_bench.models import Classifier
+from unlearn_bench.outputs import Outputs, predict
 from unlearn_bench.registry import Entry, Registry
 from unlearn_bench.training import Loss, cross_entropy, train_epoch
 
 # The training data that a method declares to need, in the paper's symbols; it is given that and nothing else.
-TrainSet = Literal["D", "D_r", "D'_r", "D_f", "D'_r ∪ D_f"]
+TrainSet = Literal["D", "D_r", "D'_r", "D_f", "D'_r ∪ D_f", "none"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ class UnlearningProblem:
     def forget_batches(self, batch_size: int) -> Batches:
         """Returns shuffled, augmented, counted mini-batches of the forget set."""
         return self._batches(self.forget, batch_size, self.seed + 1)
+
+    def predict(self, network: Classifier, images: Images) -> Outputs:
+        """Returns features and logits of ``images`` without augmentation, drawn as training samples are.
+
+        Raises:
+            DivergedError: a feature or logit is not finite.
+        """
+        self.journal.drew(len(images))
+        return predict(network, images, self.normalise)
 
     def fit(
         self,
@@ -132,11 +142,15 @@ class Method(Entry):
         train_set: the data it needs, in the paper's symbols.
         presets: named option sets, such as ``paper`` for the values as printed.
         note: what ``explain`` adds: where the defaults come from.
+        is_cheat: whether it forgets nothing and is there to show which metrics it passes.
+        is_random: whether its result depends on the seed.
     """
 
     train_set: TrainSet
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     note: str = ""
+    is_cheat: bool = False
+    is_random: bool = True
 
     @property
     def from_scratch(self) -> bool:
@@ -159,11 +173,15 @@ def method(
     train_set: TrainSet,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     note: str = "",
+    is_cheat: bool = False,
+    is_random: bool = True,
 ) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
     """Registers a method under its function's name."""
 
     def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
-        methods.add(Method(function.__name__, label, source, function, train_set, presets or {}, note))
+        methods.add(
+            Method(function.__name__, label, source, function, train_set, presets or {}, note, is_cheat, is_random)
+        )
         return function
 
     return register

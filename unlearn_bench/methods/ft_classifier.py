@@ -14,6 +14,7 @@ from unlearn_bench.training import make_optimizer
     label="FT (classifier only)",
     source="Seo, Kim and Han, section 4.1",
     train_set="D'_r",
+    is_cheat=True,
     note=(
         "Where the original model fits its training data to the last digit, the cross-entropy of D'_r has no "
         "gradient left that would silence the forgotten class: weight decay does, since nothing in D'_r holds "

@@ -16,8 +16,6 @@ from unlearn_bench.methods.hyperparameters import BatchSize, LearningRate
 from unlearn_bench.models import Classifier
 from unlearn_bench.training import OptimizerName, make_optimizer
 
-EVALUATION_BATCH = 512  # images in a forward pass without gradients; no result depends on it
-
 
 @method(
     label="MUDA",
@@ -64,7 +62,7 @@ def muda(
     moves = make_optimizer(optimizer, network.parameters(), lr=lr)
     problem.journal.plan(iterations)
     for forget_steps, recover_steps in phases(iterations, len(forget), len(retain)):
-        subspace = principal_subspace(retain_features(network, problem)) if use_da else None
+        subspace = principal_subspace(problem.predict(network, problem.retain).features) if use_da else None
 
         def forget_loss(network: Classifier, x: Tensor, y: Tensor, subspace: Tensor | None = subspace) -> Tensor:
             features = network.features(x)
@@ -100,14 +98,3 @@ def forbidden_classes(problem: UnlearningProblem, labels: Tensor, classes: int) 
         row[list(problem.forget_classes)] = True
         return row.expand(len(labels), classes)
     return F.one_hot(labels, classes).bool()
-
-
-@torch.no_grad()
-def retain_features(network: Classifier, problem: UnlearningProblem) -> Tensor:
-    """Returns (n, d) float32: features of D'_r without augmentation, drawn as training samples are."""
-    network.eval()
-    parts = []
-    for pixels in problem.retain.pixels.split(EVALUATION_BATCH):
-        problem.journal.drew(len(pixels))
-        parts.append(network.features(problem.normalise(pixels)).float())
-    return torch.cat(parts)
