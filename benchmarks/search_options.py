@@ -63,6 +63,11 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     },
     "neggrad": {"lr": [1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 5e-2, 1e-1, 2e-1, 3e-1], "epochs": [2, 3, 5, 10]},
     "ft": {"lr": [1e-3, 1e-2, 1e-1], "epochs": [10, 20]},
+    "neggrad_ft": {"lr": [1e-3, 1e-2, 3e-2, 1e-1], "epochs": [5, 10, 20]},
+    "scrub": {"lr": [5e-4, 2e-3, 5e-3, 1e-2, 2e-2], "epochs,msteps": [(3, 2), (10, 5), (10, 10)], "alpha": [1e-3, 0.1]},
+    "fisher": {"alpha": [1e-9, 1e-8, 3e-8, 1e-7, 3e-7, 1e-6, 3e-6]},
+    "eu_k": {"lr": [1e-2, 1e-1], "epochs": [10, 20, 50], "weight_decay": [0.0, 0.01]},
+    "cf_k": {"lr": [1e-3, 1e-2, 1e-1], "epochs": [10, 20]},
     "ft_classifier": {"lr": [0.1, 1.0], "epochs": [20, 100], "weight_decay": [0.0, 0.01, 0.1]},
 }
 
@@ -102,10 +107,13 @@ def score(runner: Runner, task: Task, options: dict[str, Any]) -> Shares:
         retain=nothing if train_set == "D_f" else retain,
         forget=forget if "D_f" in train_set else nothing,
     )
-    steps = math.ceil(len(everything.forget) / options["batch_size"])  # an epoch over all of D_f, or of D'_r
+    whole = len(everything.forget)  # of D'_r as well
+    batches = {
+        name: math.ceil(len(forget) / math.ceil(whole / size)) for name, size in options.items() if "batch_size" in name
+    }
     before = top1(predict(problem.original, held_retain, runner.normalise)) / 100
     try:
-        network = task.method.function(problem, **{**options, "batch_size": math.ceil(len(forget) / steps)})
+        network = task.method.function(problem, **{**options, **batches})
         seen, kept, gone = (predict(network, images, runner.normalise) for images in (retain, held_retain, held_forget))
     except DivergedError:
         return {**dict.fromkeys(SCORED, 0.0), "lost": before}
