@@ -192,8 +192,8 @@ def test_fisher_noise_has_the_variance_that_it_states(problem: UnlearningProblem
         kept = [row for row in range(len(value)) if "head" not in name or row not in problem.forget_classes]
         assert float((value[kept] / variance[kept]).mean()) == pytest.approx(1, rel=0.35), name
     rows = torch.stack([fisher(replace(problem, seed=seed), alpha=0.5).head.weight[1].detach() for seed in range(20)])
-    assert float(rows.mean()) == pytest.approx(0, abs=2e-3)
-    assert float(rows.var()) == pytest.approx(1e-4, rel=0.3), "a forgotten class's row, whatever alpha is"
+    assert float(rows.mean()) == pytest.approx(0, abs=6e-3)
+    assert float(rows.var()) == pytest.approx(1e-3, rel=0.3), "a forgotten class's row, whatever alpha is"
 
 
 def moved(problem: UnlearningProblem, network: nn.Module) -> set[str]:

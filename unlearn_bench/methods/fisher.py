@@ -21,7 +21,7 @@ EPSILON = 1e-8  # added to F before it is inverted
 LARGEST = 1e3  # of 1 / (F + ε)
 LARGEST_HEAD = 1e2  # likewise, in the head
 HEAD_AND_VECTORS = 10.0  # factor of the variance in the head, in biases and in normalisations
-FORGOTTEN_VARIANCE = 1e-4  # of the forgotten classes' rows in the head, whose mean is 0
+FORGOTTEN_VARIANCE = 1e-3  # of the forgotten classes' rows in the head, whose mean is 0
 
 
 @method(
@@ -32,7 +32,7 @@ FORGOTTEN_VARIANCE = 1e-4  # of the forgotten classes' rows in the head, whose m
         "As the authors' code has it: 1 / (F + 1e-8) is at most 1e3, in the head at most 1e2; it is averaged over a "
         "weight's second axis (inputs of a linear layer, input channels of a convolution), so that weights that feed "
         "one output share it; the variance is ten times larger in the head, in biases and in normalisations. Rows of "
-        "the head that belong to forgotten classes are drawn from N(0, 1e-4) whatever alpha is. The variant "
+        "the head that belong to forgotten classes are drawn from N(0, 1e-3) whatever alpha is. The variant "
         "'empirical' takes the gradient at the label, 'monte_carlo' at one class drawn from the model's output."
     ),
 )
