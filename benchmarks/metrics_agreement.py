@@ -109,12 +109,14 @@ def confidence(*parts: Outputs) -> Array:
 def mia(out: ModelOutputs) -> float:
     """The attack with equal sizes by drawing members; the median of 100 draws."""
     others, members = confidence(out.test_retain, out.test_forget), confidence(out.retain)
+    size = min(len(members), len(others))
     rng = np.random.default_rng(0)
     shares = []
     for _ in range(100):
-        q = np.concatenate([rng.choice(members, len(others), replace=False), others])[:, None]
+        sides = [rng.choice(side, size, replace=False) for side in (members, others)]
+        q = np.concatenate(sides)[:, None]
         attack = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8))
-        attack.fit(q, np.r_[np.ones(len(others)), np.zeros(len(others))])
+        attack.fit(q, np.r_[np.ones(size), np.zeros(size)])
         shares.append(attack.predict(confidence(out.forget)[:, None]).mean())
     return statistics.median(shares)
 

@@ -56,7 +56,10 @@ def test_anything_that_changes_numbers_changes_the_key() -> None:
             "top level: unknown key 'default_profil'. Did you mean 'default_profile'?",
         ),
         (("seeds: [0]", "seeds: []"), "profiles.tiny.seeds is []: list should have at least 1 item"),
-        (("setting: class", "x"), None),
+        (
+            ("dataset: digits", "dataset: digit"),
+            "profiles.tiny.dataset: there is no data set 'digit' under `datasets`.",
+        ),
         (
             ("{profile: tiny, augment: none}", "{profile: tini, augment: none}"),
             "there is no profile 'tini'. Did you mean 'tiny'?",
@@ -66,16 +69,26 @@ def test_anything_that_changes_numbers_changes_the_key() -> None:
         (("version: 1", "version: [1"), "is not YAML"),
     ],
 )
-def test_mistakes_are_one_sentence_with_their_place(home: Path, change: tuple[str, str], sentence: str | None) -> None:
+def test_mistakes_are_one_sentence_with_their_place(home: Path, change: tuple[str, str], sentence: str) -> None:
+    assert change[0] in SMALL
     (home / "benchmarks.yaml").write_text(SMALL.replace(*change))
-    if sentence is None:
-        load()
-        return
     with pytest.raises(ConfigError) as caught:
         load()
     assert str(caught.value).startswith("benchmarks.yaml")
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_in_scientific_notation_are_numbers(home: Path) -> None:
+    (home / "benchmarks.yaml").write_text(SMALL.replace("lr: 0.1,", "lr: 1e-1,"))
+    assert load().profiles["tiny"].recipe["lr"] == 0.1
+
+
+def test_a_subset_is_of_the_profiles_own_data_set() -> None:
+    benchmarks = load(SHIPPED)
+    assert select(benchmarks, profile="small").experiment.train_per_class == 1000
+    assert select(benchmarks, dataset="cifar10").experiment.train_per_class == 1000
+    assert select(benchmarks, dataset="folder:mine").experiment.train_per_class is None
 
 
 def test_a_recipe_must_state_every_parameter(home: Path) -> None:

@@ -169,6 +169,30 @@ def test_any_mode_of_image_becomes_grey_or_rgb(tmp_path: Path) -> None:
     assert {tuple(image.transpose(2, 0, 1).flatten().tolist()) for image in colours[::5]} <= found, "RGB as it is"
 
 
+def test_sixteen_bits_keep_their_range_and_unknown_ranges_are_refused(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 36).astype(np.uint16).reshape(6, 6)
+    for row in range(20):
+        folder = tmp_path / "deep" / ("cat", "dog")[row % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.roll(ramp, row)).save(folder / f"{row:02}.png")
+    pixels = load(f"folder:{tmp_path / 'deep'}", folder=tmp_path).train.pixels
+    assert pixels.shape[1] == 1
+    assert sorted(pixels[0].flatten().tolist()) == (ramp.flatten() >> 8).tolist()
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "deep" / "cat" / "x.tiff")
+    with pytest.raises(DataError, match=r"x\.tiff is not an image that can be read: its pixels are 32-bit numbers"):
+        load(f"folder:{tmp_path / 'deep'}", folder=tmp_path)
+
+
+def test_a_number_that_is_also_another_classs_name_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    write_images(tmp_path / "n", rng.integers(0, 256, (40, 6, 6), dtype=np.uint8), labels, ("1", "10", "2", "cat"))
+    data = load(f"folder:{tmp_path / 'n'}", folder=tmp_path)
+    assert settings.get("class").function(data, "10").classes == (1,)
+    with pytest.raises(DataError, match="'1' is the name of class 0 of folder:n, and the number of class '10'"):
+        settings.get("class").function(data, "1")
+
+
 def test_missing_cifar10_says_what_mends_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No CIFAR-10 in .*--data, or fetch it with --download"):
         load("cifar10", folder=tmp_path)

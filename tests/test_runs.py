@@ -11,7 +11,7 @@ from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row
 from unlearn_bench.data import load as load_images
 from unlearn_bench.data.settings import settings
-from unlearn_bench.errors import DataError, OptionError
+from unlearn_bench.errors import DataError, MissingRunError, OptionError
 from unlearn_bench.metrics import metrics
 from unlearn_bench.plan import make_plan
 from unlearn_bench.runner import Runner, retain_subset
@@ -99,7 +99,8 @@ def test_divergence_is_recorded_and_not_repeated(bench: Bench, machinery: Machin
     assert run.error
     assert "steps" in run.error
     assert run.values == {}
-    assert changed.carry_out([row], machinery).made == ()
+    again = changed.carry_out([row], machinery)
+    assert (again.made, again.failures) == ((), 2)
 
 
 def test_a_failing_method_is_recorded_and_tried_again(
@@ -129,11 +130,43 @@ def test_wrong_use_records_nothing(bench: Bench, machinery: Machinery) -> None:
     assert not [run for run in bench.store.runs() if run.method == "muda"]
 
 
-def test_a_class_by_its_name_is_the_same_run(bench: Bench, machinery: Machinery) -> None:
-    named = replace(bench, selection=replace(bench.selection, forget=("3,1",)))
-    numbered = replace(bench, selection=replace(bench.selection, forget=("1,3",)))
-    assert named.carry_out([Row(method="original")], machinery).made == ("done",)
-    assert numbered.carry_out([Row(method="original")], machinery).made == ()
+def test_every_spelling_of_a_forget_set_is_the_same_run_and_report(bench: Bench, machinery: Machinery) -> None:
+    def spelled(*forget: str) -> Bench:
+        return replace(bench, selection=replace(bench.selection, forget=forget))
+
+    rows = [Row(method=name) for name in ("retrained", "original", "ft", "muda")]
+    assert len(spelled("3,1").carry_out(rows, machinery).made) == 4
+    expected = spelled("1,3").table("3")
+    assert expected.expected == expected.rows[0].cells[0].n == 1
+    for forget in (("1, 3",), ("03,1",), ("1,3", "3,1")):
+        assert spelled(*forget).carry_out(rows, machinery).made == ()
+        assert spelled(*forget).table("3") == expected
+
+
+def test_another_version_of_a_metric_is_measured_again_and_never_mixed(
+    bench: Bench, machinery: Machinery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(method=name) for name in ("retrained", "original")]
+    bench.carry_out(rows, machinery)
+    entry = metrics.get("da")
+    monkeypatch.setitem(metrics._entries, "da", replace(entry, version=2, function=lambda _outputs: 0.25))
+    one = replace(bench, selection=replace(bench.selection, forget=("1",)))
+    assert one.carry_out(rows, machinery).made == ("done", "done")
+    assert {run.forget: run.values.get("da") for run in bench.store.runs()} == {"1": 0.25, "3": None}
+    with pytest.raises(MissingRunError, match="No retrained run on digits, class 3"):
+        bench.table("3")
+    assert bench.carry_out(rows, machinery).made == ("done", "done")
+
+
+def test_a_done_run_is_never_replaced_by_a_failed_one(
+    bench: Bench, machinery: Machinery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.carry_out([Row(method="original")], machinery)
+    before = values(bench)
+    entry = metrics.get("da")
+    monkeypatch.setitem(metrics._entries, "da", replace(entry, version=2, function=lambda _outputs: 1 / 0))
+    assert bench.carry_out([Row(method="original")], machinery).made == ("failed", "failed")
+    assert values(bench) == before
 
 
 def test_options_of_a_reference_make_another_experiment(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """The result database: opened safely, written by several at once, nothing lost."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -54,6 +55,18 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.sqlite").write_text("this is a text, not a database, and long enough to be told apart " * 20)
     with pytest.raises(StoreError, match="cannot be opened: file is not a database"):
         Store(f"sqlite:///{tmp_path / 'text.sqlite'}")
+
+
+def test_reading_leaves_a_foreign_database_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "foreign.sqlite"
+    with sqlite3.connect(file) as raw:
+        raw.execute("CREATE TABLE mine (x)")
+    raw.close()
+    with pytest.raises(StoreError, match="holds no runs"):
+        Store(f"sqlite:///{file}", create=False)
+    with sqlite3.connect(file) as raw:
+        assert raw.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+    raw.close()
 
 
 def test_the_database_is_safe_by_its_pragmas(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from unlearn_bench.config import Benchmarks, Row, Selection, select
 from unlearn_bench.report.tables import Table, build_table
+from unlearn_bench.spec import class_labels
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord, Status
 
@@ -40,15 +41,11 @@ class Machinery:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What carrying out some rows came to: runs in all, those that were made now, and their statuses."""
+    """What carrying out some rows came to: runs in all, the statuses of those made now, and how many are not done."""
 
     runs: tuple[str, ...]
     made: tuple[Status, ...]
-
-    @property
-    def failures(self) -> int:
-        """Runs made now that are not done."""
-        return sum(status != "done" for status in self.made)
+    failures: int
 
 
 @dataclass(frozen=True)
@@ -65,10 +62,19 @@ class Bench:
         return cls(benchmarks, select(benchmarks, **choice), store)
 
     def rows(self, tables: Sequence[str]) -> list[Row]:
-        """Returns the rows of these tables with ``retrained``, which every gap needs."""
+        """Returns the rows of these tables with ``retrained``, which every gap needs.
+
+        Raises:
+            UnknownNameError: no such table, or a metric of it that does not exist.
+        """
+        from unlearn_bench.metrics import metrics
+
         rows = [Row(method="retrained")]
         for name in tables:
-            rows += self.benchmarks.table(name).full_rows
+            table = self.benchmarks.table(name)
+            for metric in table.metrics:
+                metrics.get(metric)
+            rows += table.full_rows
         return rows
 
     def with_method(
@@ -137,7 +143,10 @@ class Bench:
                 progress=machinery.progress,
                 finished=finished,
             )
-        return Outcome(tuple(task.spec.key for task in plan.tasks), tuple(statuses))
+        runs = tuple(task.spec.key for task in plan.tasks)
+        ended = self.store.finished(runs)
+        done = sum(key in ended and ended[key][0] == "done" for key in runs)
+        return Outcome(runs, tuple(statuses), len(runs) - done)
 
     def table(self, name: str) -> Table:
         """Returns a table of what the database holds.
@@ -146,18 +155,26 @@ class Bench:
             UnknownNameError: no such table.
             MissingRunError: a configuration has no retrained run.
         """
-        return build_table(name, self.benchmarks.table(name), self._by_label(), self.store)
+        return build_table(name, self.benchmarks.table(name), self.recorded_selection, self.store)
 
     def recorded(self, keys: Sequence[str]) -> list[RunRecord]:
         """Returns the runs of these keys, in the order of the keys."""
         found = {run.key: run for run in self.store.runs(experiment_key=self.selection.experiment.key)}
         return [found[key] for key in keys if key in found]
 
-    def _by_label(self) -> Selection:
-        """Returns the selection with classes named by their labels, as runs are recorded."""
-        names = self.store.class_names(self.selection.experiment.dataset)
-        labels = {name: str(label) for label, name in enumerate(names)}
-        forget = (",".join(labels.get(word, word) for word in item.split(",")) for item in self.selection.forget)
+    @property
+    def recorded_selection(self) -> Selection:
+        """The selection with each forget set once, as runs are recorded; as it is where nothing is recorded yet.
+
+        Raises:
+            DataError: a class that the recorded data set does not have.
+        """
+        classes = self.store.class_names(self.selection.experiment.key)
+        if not classes or self.selection.experiment.setting != "class":
+            return self.selection
+        name = self.selection.experiment.dataset
+        labels = (class_labels(forget, classes, name) for forget in self.selection.forget)
+        forget = dict.fromkeys(",".join(str(label) for label in chosen) for chosen in labels)
         return replace(self.selection, forget=tuple(forget))
 
 

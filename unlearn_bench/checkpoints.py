@@ -22,7 +22,7 @@ def write(network: nn.Module, folder: Path, key: str) -> tuple[str, str]:
     part = folder / f".{key}.{os.getpid()}.part"
     try:
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
-        with part.open("rb") as written:
+        with part.open("r+b") as written:  # Windows flushes nothing that is open for reading alone
             os.fsync(written.fileno())
         digest = file_digest(part)
         part.replace(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unlearn_bench import arguments as arg
-from unlearn_bench.errors import OptionError, UserError, unknown_name
+from unlearn_bench.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from unlearn_bench.bench import Bench
@@ -70,8 +71,10 @@ def run(
     workers: arg.Workers = None,
 ) -> None:
     """Run one method, the models it needs first, and print every metric."""
+    from unlearn_bench.options import parse_pairs
+
     bench = _bench(config, db, profile, dataset, setting, forget, seed, precision)
-    bench, row = bench.with_method(method, preset, _parse_sets(sets or []))
+    bench, row = bench.with_method(method, preset, parse_pairs(sets or []))
     _carry_out(bench, [row], data, download, device, workers, show=[method])
 
 
@@ -170,7 +173,7 @@ def status(
 
     bench = _bench(config, db, profile, dataset, create=False)
     body = [
-        [name, entry.title, *progress_of(entry, bench.selection, bench.store)]
+        [name, entry.title, *progress_of(entry, bench.recorded_selection, bench.store)]
         for name, entry in bench.benchmarks.tables.items()
     ]
     typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}")
@@ -269,16 +272,11 @@ def _show_table(table: Table, format: str) -> None:
     typer.echo(to_text(table, color=sys.stdout.isatty()) if format == "text" else FORMATS[format](table))
 
 
-def _parse_sets(sets: Sequence[str]) -> dict[str, str]:
-    pairs = [item.partition("=") for item in sets]
-    for item, (name, sign, _) in zip(sets, pairs, strict=True):
-        if not name or not sign:
-            raise OptionError(f"--set {item} sets nothing, expected NAME=VALUE, such as --set lr=0.01.")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
 def main() -> None:
     """Runs the command line and exits: 0 done, 1 runs failed, 2 wrong use, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a legacy code page lacks the paper's symbols
+            stream.reconfigure(encoding="utf-8")
     usage_error: Any = typer.BadParameter.__mro__[1]  # click's UsageError, which newer typers carry within themselves
     try:
         code = app(standalone_mode=False)

@@ -6,6 +6,7 @@ Every key is known or refused; a wrong one is named with its place in the file. 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,15 @@ from unlearn_bench.spec import Experiment
 FILE_NAME = "benchmarks.yaml"
 Precision = Literal["float32", "bfloat16"]
 Scalar = bool | int | float | str
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with the floats of YAML 1.2: ``1e-2`` is a number, where YAML 1.1 reads a string."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 class _Strict(BaseModel):
@@ -151,7 +161,7 @@ def load(given: Path | None = None) -> Benchmarks:
     """
     path, home = find_file(given)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         where = getattr(problem, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
@@ -161,6 +171,12 @@ def load(given: Path | None = None) -> Benchmarks:
     except ValidationError as problem:
         raise ConfigError(f"{path.name}: {_sentence(problem, data)}") from None
     benchmarks._home = home
+    for name, profile in benchmarks.profiles.items():
+        if profile.dataset.split(":", 1)[0] not in benchmarks.datasets:
+            raise ConfigError(
+                f"{path.name}: profiles.{name}.dataset: there is no data set '{profile.dataset}' under `datasets`."
+                f"{did_you_mean(profile.dataset, benchmarks.datasets)}"
+            )
     for name, entry in benchmarks.datasets.items():
         if entry.profile not in benchmarks.profiles:
             raise ConfigError(
@@ -198,12 +214,13 @@ def select(
         raise OptionError(f"Precision is '{precision}', expected float32 or bfloat16.")
     chosen = benchmarks.profiles[name]
     source = dataset or chosen.dataset
+    subset = chosen.subset if source == chosen.dataset else Subset()  # stated for that data set, whatever its size
     return Selection(
         profile=name,
         experiment=Experiment(
             dataset=recorded_name(source),
-            train_per_class=chosen.subset.train_per_class,
-            test_per_class=chosen.subset.test_per_class,
+            train_per_class=subset.train_per_class,
+            test_per_class=subset.test_per_class,
             augment=benchmarks.datasets[source.split(":", 1)[0]].augment,
             setting=setting or chosen.setting,
             model=dict(chosen.model),

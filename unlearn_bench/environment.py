@@ -20,16 +20,25 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "sqlalchem
 def choose_device(name: str) -> torch.device:
     """Returns the device of that name; ``auto`` is the first GPU where there is one.
 
+    On a GPU, float32 is made to mean float32 (no TF32) and convolutions to be repeatable.
+
     Raises:
-        OptionError: not a device, or not one of this machine.
+        OptionError: not a device, not one of this machine, or neither a CPU nor a CUDA GPU.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):  # metrics are taken in float64, which others lack
+            raise RuntimeError
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise OptionError(f"Device '{name}' is not on this machine. Give --device auto, cpu, cuda or cuda:N.") from None
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
     return device
 
 

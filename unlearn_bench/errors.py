@@ -5,6 +5,7 @@ UserError                 wrong use: exit code 2
 ├─ UnknownNameError       no such method, metric, dataset, model, setting, profile, table
 ├─ OptionError            a hyper-parameter that does not exist or a value out of its range
 ├─ DataError              images that are missing, unreadable or of the wrong shape
+├─ WorkerError            a worker process was killed
 ├─ MissingRunError        a report needs a run that nobody has made yet
 └─ StoreError             the result database cannot be opened or does not hold what was asked for
 DivergedError             a loss or a metric left the finite numbers: the run is recorded as diverged
@@ -34,6 +35,10 @@ class OptionError(UserError):
 
 class DataError(UserError):
     """Images that are missing, unreadable or of the wrong shape."""
+
+
+class WorkerError(UserError):
+    """A worker process was killed."""
 
 
 class MissingRunError(UserError):

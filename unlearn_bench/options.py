@@ -7,7 +7,7 @@ and pydantic checks values against it, so that a wrong one is refused before any
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -26,6 +26,15 @@ class Option:
     default: Any
     range: str
     help: str
+
+
+def parse_pairs(sets: Sequence[str]) -> dict[str, str]:
+    """Returns the options of a command line, each ``NAME=VALUE``. Raises OptionError where one sets nothing."""
+    pairs = [item.partition("=") for item in sets]
+    for item, (name, sign, _) in zip(sets, pairs, strict=True):
+        if not name or not sign:
+            raise OptionError(f"--set {item} sets nothing, expected NAME=VALUE, such as --set lr=0.01.")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def complete(function: Callable[..., Any], given: Mapping[str, Any], owner: str) -> dict[str, Any]:

@@ -70,7 +70,16 @@ def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store
         split: ForgetSplit = settings.get(selection.experiment.setting).function(dataset, forget)
 
         def spec(method: Method, options: dict[str, Any], split: ForgetSplit = split, seed: int = seed) -> RunSpec:
-            return RunSpec(selection.experiment, split.name, method.name, options, seed, dataset.digest, split.digest)
+            return RunSpec(
+                experiment=selection.experiment,
+                forget=split.name,
+                method=method.name,
+                version=method.version,
+                options=options,
+                seed=seed,
+                dataset_digest=dataset.digest,
+                forget_digest=split.digest,
+            )
 
         start = spec(original, resolve(selection, Row(method=ORIGINAL)))
         for method, options in wanted:
@@ -78,11 +87,11 @@ def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store
             tasks[run.key] = Task(run, selection.profile, None if method.from_scratch else start)
     ordered = sorted(tasks.values(), key=lambda task: not task.method.from_scratch)  # stable: references first
     finished = store.finished([task.spec.key for task in ordered])
-    names = set(metrics.names())
+    current = {(metric.name, metric.version) for metric in metrics}
 
     def is_missing(task: Task) -> bool:
         status, recorded = finished.get(task.spec.key, ("failed", set()))
-        return status != "diverged" and not names <= recorded
+        return status != "diverged" and not current <= recorded
 
     return Plan(tuple(ordered), tuple(task for task in ordered if is_missing(task)))
 

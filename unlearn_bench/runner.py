@@ -238,7 +238,7 @@ class Runner:
             ),
             forget_images=len(split.forget),
             method=MethodRecord(method.name, method.label, method.train_set, method.source, method.from_scratch),
-            metrics=tuple(MetricRecord(m.name, m.label, m.unit, m.better, m.source) for m in metrics),
+            metrics=tuple(MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.version) for m in metrics),
             values=values,
             model=model,
             environment=Environment(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from unlearn_bench.errors import DataError, did_you_mean
 
 
 def canonical_json(value: Any) -> str:
@@ -16,6 +19,40 @@ def canonical_json(value: Any) -> str:
 def digest_of(value: Any) -> str:
     """Returns the SHA-256 of ``value``'s canonical JSON, 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def class_labels(words: str, classes: Sequence[str], dataset: str) -> list[int]:
+    """Returns the labels that ``words`` mean, in order of their size: names or numbers of classes, with commas between.
+
+    Args:
+        words: as a user writes a forget set of classes: ``3``, ``cat`` or ``cat, 5``.
+        classes: names by label.
+        dataset: its name, for messages.
+
+    Raises:
+        DataError: no such class, a class named twice, or a word that is one class's name and another's number.
+    """
+    labels = [_class_label(word.strip(), classes, dataset) for word in words.split(",")]
+    if len(set(labels)) < len(labels):
+        raise DataError(f"The forget set '{words}' names a class twice. Name each once.")
+    return sorted(labels)
+
+
+def _class_label(word: str, classes: Sequence[str], dataset: str) -> int:
+    found = {label for label, name in enumerate(classes) if name == word}
+    found |= {int(word)} if word.isdecimal() and int(word) < len(classes) else set()
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        by_name = list(classes).index(word)
+        raise DataError(
+            f"'{word}' is the name of class {by_name} of {dataset}, and the number of class '{classes[int(word)]}'. "
+            "Rename the classes so that a number means one of them."
+        )
+    raise DataError(
+        f"Class '{word}' is not in {dataset}: expected 0 to {len(classes) - 1} or a name of "
+        f"{', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}.{did_you_mean(word, classes)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +93,8 @@ class RunSpec:
     Attributes:
         experiment: see there.
         forget: the forget set as the setting spells it (``"1"``).
-        method, options: the method and **all** its hyper-parameters, defaults included.
+        method, version, options: the method, the version of its recipe, and **all** its hyper-parameters, defaults
+            included.
         seed: the configuration's seed; the generators' seeds are derived from it.
         dataset_digest: content hash of the images and labels used.
         forget_digest: hash of the forget set's sorted indices.
@@ -65,6 +103,7 @@ class RunSpec:
     experiment: Experiment
     forget: str
     method: str
+    version: int
     options: dict[str, Any]
     seed: int
     dataset_digest: str

@@ -46,7 +46,7 @@ def cifar10(location: Location) -> Splits:
 def _torchvision(location: Location, is_train: bool) -> tuple[Pixels, Labels]:
     try:
         found = CIFAR10(location.folder, train=is_train, download=location.download)
-    except RuntimeError as problem:
+    except (RuntimeError, OSError) as problem:
         if location.download:
             raise DataError(f"CIFAR-10 could not be downloaded to {location.folder}: {problem}.") from None
         raise DataError(

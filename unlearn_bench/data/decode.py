@@ -15,6 +15,7 @@ from unlearn_bench.errors import DataError
 from unlearn_bench.progress import Progress
 
 T = TypeVar("T")
+DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # 16 bits a pixel
 
 
 def decode(
@@ -22,7 +23,8 @@ def decode(
 ) -> Pixels:
     """Returns the images as pixels, in the order of ``sources``.
 
-    Grey images (mode ``L`` throughout) keep one channel; if any image has colour, all become RGB.
+    Grey images (8 or 16 bits throughout) keep one channel; if any image has colour, all become RGB. Of 16 bits, the
+    upper 8 are kept.
 
     Args:
         sources: what ``read`` takes.
@@ -42,8 +44,7 @@ def decode(
     def one(position: int) -> tuple[Pixels, bool]:
         try:
             with Image.open(io.BytesIO(read(sources[position]))) as image:
-                opaque = image.convert("RGBA") if "transparency" in image.info else image  # Pillow warns otherwise
-                return np.asarray(opaque.convert("RGB")), image.mode in ("1", "L")
+                return _rgb(image), image.mode in ("1", "L", *DEEP_GREY)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
             # Pillow's own text for an unknown format names nothing but an object in memory
             reason = "no format that Pillow knows" if isinstance(problem, UnidentifiedImageError) else problem
@@ -66,3 +67,16 @@ def decode(
     progress(task, len(sources), len(sources))
     pixels = np.stack(images).transpose(0, 3, 1, 2)  # (N, 3, H, W)
     return np.ascontiguousarray(pixels[:, :1] if all(grey) else pixels)
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    """Returns (H, W, 3) uint8. Raises ValueError for pixels of unknown range, which Pillow would clip to 0 and 255."""
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f"its pixels are 32-bit numbers (mode {image.mode}) of no known range; save it with 8 or 16 bits"
+        )
+    if image.mode in DEEP_GREY:
+        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    opaque = image.convert("RGBA") if "transparency" in image.info else image  # Pillow warns otherwise
+    return np.asarray(opaque.convert("RGB"))

@@ -10,12 +10,14 @@ import queue
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from unlearn_bench.data import Dataset
+from unlearn_bench.errors import WorkerError
 from unlearn_bench.progress import Progress
 from unlearn_bench.runner import Runner, Task
 from unlearn_bench.store import Store
@@ -69,6 +71,7 @@ def execute(
 
     Raises:
         UserError: wrong use that only shows in a run.
+        WorkerError: a worker process was killed.
     """
     workers = min(workers, len(tasks))
     if workers <= 1:
@@ -104,7 +107,15 @@ def _drive(
         done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         _relay(reports, progress)
         for future in done:
-            finished(running.pop(future).title, *future.result())
+            try:
+                finished(running[future].title, *future.result())
+            except BrokenProcessPool:
+                titles = "; ".join(task.title for task in running.values())
+                raise WorkerError(
+                    f"A worker process was killed, perhaps for lack of memory, during: {titles}. What is done is "
+                    "recorded; the same command goes on from there, with --workers 1 in less memory."
+                ) from None
+            del running[future]
 
 
 def _relay(reports: Any, progress: Progress) -> None:

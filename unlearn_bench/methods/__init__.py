@@ -144,6 +144,7 @@ class Method(Entry):
         note: what ``explain`` adds: where the defaults come from.
         is_cheat: whether it forgets nothing and is there to show which metrics it passes.
         is_random: whether its result depends on the seed.
+        version: of the recipe, part of a run's identity. Raise it with every change that changes the weights.
     """
 
     train_set: TrainSet
@@ -151,6 +152,7 @@ class Method(Entry):
     note: str = ""
     is_cheat: bool = False
     is_random: bool = True
+    version: int = 1
 
     @property
     def from_scratch(self) -> bool:
@@ -175,12 +177,15 @@ def method(
     note: str = "",
     is_cheat: bool = False,
     is_random: bool = True,
+    version: int = 1,
 ) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
     """Registers a method under its function's name."""
 
     def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
         methods.add(
-            Method(function.__name__, label, source, function, train_set, presets or {}, note, is_cheat, is_random)
+            Method(
+                function.__name__, label, source, function, train_set, presets or {}, note, is_cheat, is_random, version
+            )
         )
         return function
 

@@ -68,7 +68,8 @@ def muda(
             features = network.features(x)
             loss = torch.zeros((), device=features.device)
             if subspace is not None:
-                loss = loss - alpha * dimensional_alignment(features.float(), subspace)
+                with torch.autocast(features.device.type, enabled=False):  # the metric's own quantity, in float32
+                    loss = loss - alpha * dimensional_alignment(features.float(), subspace)
             if use_sd:
                 logits = network.head(features).float()
                 target = redistribute(logits.detach(), forbidden_classes(problem, y, logits.shape[1]))

@@ -76,12 +76,12 @@ def build_table(name: str, entry: TableEntry, selection: Selection, store: Store
         store: the database.
 
     Raises:
-        MissingRunError: a configuration has no retrained run: without the reference no gap can be read.
+        MissingRunError: a configuration has no retrained run with all metrics: without it no gap can be read.
     """
     recorded = comparable_runs(selection, store)
     by_row = [runs_of_row(recorded, row, selection) for row in entry.full_rows]
     reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
-    lacking = [pair for pair in selection.configurations if not _is_done(reference.get(pair))]
+    lacking = [pair for pair in selection.configurations if not _measures(reference.get(pair), entry.metrics)]
     if lacking:
         raise MissingRunError(_missing_reference(selection, lacking))
     method_records, metric_records = store.methods(), store.metrics()
@@ -100,7 +100,7 @@ def build_table(name: str, entry: TableEntry, selection: Selection, store: Store
         columns=columns,
         rows=tuple(_mark_best(rows, expected)),
         expected=expected,
-        notes=(*_provenance(selection, used), *_shortfalls(entry, by_row, selection)),
+        notes=(*_provenance(selection, used), *_shortfalls(name, entry, by_row, selection)),
     )
 
 
@@ -142,7 +142,7 @@ def _table_row(
     cells = []
     for column in columns:
         done = {pair: run.values[column.name] for pair, run in runs.items() if column.name in run.values}
-        target = [reference[pair].values[column.name] for pair in done if column.name in reference[pair].values]
+        target = [reference[pair].values[column.name] for pair in done]
         mean = statistics.fmean(done.values()) if done else None
         cells.append(
             Cell(
@@ -175,8 +175,8 @@ def _mark_best(rows: Sequence[TableRow], expected: int) -> list[TableRow]:
     return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
 
 
-def _is_done(run: RunRecord | None) -> bool:
-    return run is not None and run.status == "done"
+def _measures(run: RunRecord | None, metrics: Sequence[str]) -> bool:
+    return run is not None and run.status == "done" and set(metrics) <= run.values.keys()
 
 
 def _missing_reference(selection: Selection, lacking: Sequence[Configuration]) -> str:
@@ -214,7 +214,9 @@ def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def _shortfalls(entry: TableEntry, by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection) -> list[str]:
+def _shortfalls(
+    name: str, entry: TableEntry, by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection
+) -> list[str]:
     notes = []
     for row, runs in zip(entry.full_rows, by_row, strict=True):
         for forget, seed in selection.configurations:
@@ -224,7 +226,8 @@ def _shortfalls(entry: TableEntry, by_row: Sequence[dict[Configuration, RunRecor
     missing = sum(len(selection.configurations) - len(runs) for runs in by_row)
     if missing:
         notes.append(
-            f"{missing} runs have not been made. Make them with: unlearn-bench reproduce --table … "
-            f"--profile {selection.profile}"
+            f"{missing} runs have not been made. Make them with: unlearn-bench reproduce --table {name} "
+            f"--profile {selection.profile} --dataset {selection.source} "
+            + " ".join(f"--forget {forget}" for forget in selection.forget)
         )
     return notes

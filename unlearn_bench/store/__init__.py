@@ -51,6 +51,8 @@ class Store:
             if parsed.get_backend_name() == "sqlite":
                 _prepare_sqlite(self._engine)
             if not inspect(self._engine).has_table(RunRow.__tablename__):
+                if not create:
+                    raise StoreError(f"The database {self.shown_url} holds no runs. Make some with: unlearn-bench demo")
                 with self._writer.begin() as connection:
                     Base.metadata.create_all(connection)
         except (ArgumentError, NoSuchModuleError):
@@ -70,16 +72,16 @@ class Store:
         """Where checkpoints lie: ``models/`` beside an SQLite file, else ``results/models`` in the working folder."""
         return (self.path.parent if self.path else Path("results")) / "models"
 
-    def finished(self, keys: Sequence[str]) -> dict[str, tuple[str, set[str]]]:
-        """Returns, of the given run keys, those done or diverged: status and the metrics that are recorded."""
-        found: dict[str, tuple[str, set[str]]] = {}
+    def finished(self, keys: Sequence[str]) -> dict[str, tuple[str, set[tuple[str, int]]]]:
+        """Returns, of the given run keys, those done or diverged: status and (metric, version) of what is recorded."""
+        found: dict[str, tuple[str, set[tuple[str, int]]]] = {}
         with self._session() as session:
             for chunk in _chunks(keys):
-                query = select(RunRow.key, RunRow.status, ValueRow.metric)
+                query = select(RunRow.key, RunRow.status, ValueRow.metric, ValueRow.version)
                 query = query.outerjoin(ValueRow, ValueRow.run_id == RunRow.id)
                 query = query.where(RunRow.key.in_(chunk), RunRow.status != "failed")
-                for key, status, metric in session.execute(query):
-                    found.setdefault(key, (status, set()))[1].update([metric] if metric else [])
+                for key, status, metric, version in session.execute(query):
+                    found.setdefault(key, (status, set()))[1].update([(metric, version)] if metric else [])
         return found
 
     def model(self, key: str) -> ModelRecord | None:
@@ -94,15 +96,20 @@ class Store:
             put_model(session, model)
 
     def record(self, run: NewRun) -> None:
-        """Writes a run with all that belongs to it in one transaction; a run of the same key is replaced."""
+        """Writes a run with all that belongs to it in one transaction.
+
+        A run of the same key is replaced, but never one that is done by one that failed.
+        """
         with self._transaction() as session:
+            previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
+            if previous and previous.status == "done" and run.status == "failed":
+                return
             for metric in run.metrics:
                 session.merge(MetricRow(**asdict(metric)))
             session.merge(MethodRow(**asdict(run.method)))
             dataset = dataset_of(session, run)
             forget_set = forget_set_of(session, run, dataset)
             model = put_model(session, run.model) if run.model else None
-            previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
             if previous:
                 session.delete(previous)
                 session.flush()
@@ -126,7 +133,10 @@ class Store:
                 finished_at=datetime.now(timezone.utc),
                 **asdict(run.environment),
             )
-            row.values = [ValueRow(metric=name, value=value) for name, value in run.values.items()]
+            versions = {metric.name: metric.version for metric in run.metrics}
+            row.values = [
+                ValueRow(metric=name, version=versions.get(name, 1), value=value) for name, value in run.values.items()
+            ]
             session.add(row)
 
     def runs(
@@ -148,7 +158,8 @@ class Store:
             if wanted is not None:
                 query = query.where(column == wanted)
         with self._session() as session:
-            return [run_record(row) for row in session.scalars(query)]
+            versions = _metric_versions(session)
+            return [run_record(row, versions) for row in session.scalars(query)]
 
     def run(self, name: str) -> RunRecord:
         """Returns the run of that number, or whose key begins with ``name``, with its curves.
@@ -159,12 +170,13 @@ class Store:
         query = select(RunRow).options(joinedload(RunRow.model).selectinload(ModelRow.curves))
         by_key = query.where(RunRow.key.startswith(name, autoescape=True))
         with self._session() as session:
-            found = list(session.scalars(query.where(RunRow.id == int(name)))) if name.isdecimal() else []
+            is_number = name.isdecimal() and len(name) < 19  # longer ones are beyond any database's integers
+            found = list(session.scalars(query.where(RunRow.id == int(name)))) if is_number else []
             found = found or list(session.scalars(by_key.limit(2)))
             if len(found) != 1:
                 many = "Several runs have" if found else "No run has"
                 raise StoreError(f"{many} the number or key '{name}'. List them with: unlearn-bench runs")
-            return run_record(found[0], with_curves=True)
+            return run_record(found[0], _metric_versions(session), with_curves=True)
 
     def methods(self) -> dict[str, MethodRecord]:
         """Returns what is known of every method that has a run."""
@@ -176,10 +188,11 @@ class Store:
         with self._session() as session:
             return {row.name: MetricRecord(**columns(row)) for row in session.scalars(select(MetricRow))}
 
-    def class_names(self, dataset: str) -> tuple[str, ...]:
-        """Returns the class names of a recorded data set, by label; none where it is not recorded."""
+    def class_names(self, experiment_key: str) -> tuple[str, ...]:
+        """Returns the class names, by label, of the images of an experiment's newest run; none without a run."""
+        query = select(DatasetRow).join(RunRow).where(RunRow.experiment_key == experiment_key)
         with self._session() as session:
-            row = session.scalar(select(DatasetRow).where(DatasetRow.name == dataset).limit(1))
+            row = session.scalar(query.order_by(RunRow.finished_at.desc(), RunRow.id.desc()).limit(1))
             return tuple(row.classes) if row else ()
 
     def count(self) -> int:
@@ -234,6 +247,10 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _metric_versions(session: Session) -> dict[str, int]:
+    return {row.name: row.version for row in session.execute(select(MetricRow.name, MetricRow.version))}
 
 
 def _chunks(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:

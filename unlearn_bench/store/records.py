@@ -44,6 +44,7 @@ class MetricRecord:
     unit: str
     better: str
     source: str
+    version: int = 1
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -68,8 +69,8 @@ def model_record(row: ModelRow, with_curves: bool = False) -> ModelRecord:
     return ModelRecord(**fields, curves=curves)
 
 
-def run_record(row: RunRow, with_curves: bool = False) -> RunRecord:
-    """Returns the record of a run with its model and values."""
+def run_record(row: RunRow, versions: Mapping[str, int], with_curves: bool = False) -> RunRecord:
+    """Returns the record of a run with its model and values: those measured by the metric's recorded version alone."""
     return RunRecord(
         id=row.id,
         key=row.key,
@@ -89,5 +90,5 @@ def run_record(row: RunRow, with_curves: bool = False) -> RunRecord:
         evaluation_seconds=row.evaluation_seconds,
         finished_at=row.finished_at,
         model=model_record(row.model, with_curves) if row.model else None,
-        values={value.metric: value.value for value in row.values},
+        values={value.metric: value.value for value in row.values if value.version == versions[value.metric]},
     )

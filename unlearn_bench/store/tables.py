@@ -82,6 +82,7 @@ class MetricRow(Base):
     unit: Mapped[str]
     better: Mapped[str]
     source: Mapped[str]
+    version: Mapped[int]
 
 
 class RunRow(Base):
@@ -122,6 +123,7 @@ class ValueRow(Base):
     __tablename__ = "metric_values"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     metric: Mapped[str] = mapped_column(ForeignKey("metrics.name"), primary_key=True)
+    version: Mapped[int]  # of the metric's definition
     value: Mapped[float]
 
 
