@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -53,6 +53,8 @@ class Store:
             if not inspect(self._engine).has_table(RunRow.__tablename__):
                 if not create:
                     raise StoreError(f"The database {self.shown_url} holds no runs. Make some with: unlearn-bench demo")
+                if self.path is not None:
+                    _write_ahead(self._engine)
                 with self._writer.begin() as connection:
                     Base.metadata.create_all(connection)
         except (ArgumentError, NoSuchModuleError):
@@ -224,7 +226,6 @@ def _prepare_sqlite(engine: Engine) -> None:
     def connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin as stated below, not when the driver sees fit
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        _write_ahead(connection)
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=FULL")
 
@@ -235,12 +236,13 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switches to WAL, which a new file must be free for; unlike a statement, the switch does not wait by itself."""
+def _write_ahead(engine: Engine) -> None:
+    """Switches a new file to WAL for good: it must be free for that, and the switch does not wait by itself."""
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            with closing(engine.raw_connection()) as connection:  # no transaction: in one, the mode cannot change
+                connection.cursor().execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as problem:
             if "locked" not in str(problem) or time.monotonic() > deadline:
                 raise
