@@ -137,7 +137,7 @@ def new_run(
     """A run written by hand: nothing was trained for it."""
     label, train_set, is_reference = METHODS[method]
     return NewRun(
-        spec=RunSpec(bench.selection.experiment, forget, method, 1, options or {}, 0, images * 64, forget * 64),
+        spec=RunSpec(bench.selection.experiment, forget, method, "1", options or {}, 0, images * 64, forget * 64),
         profile="tiny",
         status=status,
         error=None if status == "done" else "loss is nan after 7 steps",

@@ -9,12 +9,12 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 
 # a part may import those before it, and those it names beside
 ORDER = [
-    "errors", "progress", "registry", "options", "spec", "kernels", "journal", "data", "models",
+    "errors", "progress", "registry", "options", "spec", "kernels", "journal", "data", "models", "budget",
     "training", "outputs", "checkpoints", "methods", "metrics", "config", "store", "report", "environment",
-    "runner", "plan", "executors", "catalogue", "bench", "terminal", "arguments", "cli",
+    "conformance", "runner", "plan", "executors", "catalogue", "bench", "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {"errors", "progress", "registry", "options", "spec", "config", "store", "report", "terminal"}
-ONLY_IN = {"sqlalchemy": {"store"}, "typer": {"arguments", "cli"}, "rich": {"terminal"}, "yaml": {"config"}}
+ONLY_IN = {"sqlalchemy": {"store"}, "typer": {"cli"}, "rich": {"terminal"}, "yaml": {"config"}}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,99 +1,27 @@
-"""Contracts that every registered method keeps, and what each one in particular promises."""
+"""What each method in particular promises; what all of them keep is in test_conformance."""
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_problem
 
-from unlearn_bench.data import Dataset, ForgetSplit, load
-from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import DivergedError, OptionError
 from unlearn_bench.methods import Method, UnlearningProblem, methods
 from unlearn_bench.methods.ft_classifier import ft_classifier
 from unlearn_bench.methods.muda import forbidden_classes, muda, phases
 from unlearn_bench.methods.neggrad import neggrad
 from unlearn_bench.models import weights_digest
-from unlearn_bench.options import complete, describe
+from unlearn_bench.options import complete
 from unlearn_bench.training import cross_entropy
 
-ALL = list(methods)
-SHORT = {"epochs": 2, "iterations": 6, "batch_size": 8}
 
-
-EVERYTHING = load("digits", folder=Path("nowhere"), train_per_class=2, test_per_class=1).train
-
-
-def short(method: Method) -> dict[str, object]:
-    """Returns the method's options with its long ones cut."""
-    names = {option.name for option in describe(method.function)}
-    return complete(method.function, {name: value for name, value in SHORT.items() if name in names}, method.name)
-
-
-def logits(method: Method, problem: UnlearningProblem) -> torch.Tensor:
-    network = method.function(problem, **short(method)).eval()
-    with torch.no_grad():
-        return network(problem.normalise(EVERYTHING.pixels))
-
-
-@pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
-class TestContract:
-    def test_is_documented_with_its_source(self, method: Method) -> None:
-        assert method.summary.endswith(".")
-        assert method.source
-        assert all(option.help for option in describe(method.function))
-
-    def test_original_is_untouched_and_some_weights_move(
-        self, method: Method, digits: Dataset, split: ForgetSplit
-    ) -> None:
-        problem = make_problem(digits, split, method)
-        before = weights_digest(problem.original)
-        network = method.function(problem, **short(method))
-        assert weights_digest(problem.original) == before != weights_digest(network)
-        assert not problem.original.training
-        shared = {p.data_ptr() for p in problem.original.parameters()} & {p.data_ptr() for p in network.parameters()}
-        assert not shared
-
-    def test_same_seed_same_logits_whatever_the_global_generator(
-        self, method: Method, digits: Dataset, split: ForgetSplit
-    ) -> None:
-        torch.manual_seed(1)
-        one = logits(method, make_problem(digits, split, method))
-        torch.manual_seed(2)
-        problem = make_problem(digits, split, method)
-        assert torch.equal(one, logits(method, problem))
-        other = replace(make_problem(digits, split, method), seed=99)
-        assert torch.equal(one, logits(method, other)) != method.is_random
-
-    def test_a_one_image_forget_set_works(self, method: Method, digits: Dataset, split: ForgetSplit) -> None:
-        problem = make_problem(digits, split, method, images=1)
-        assert torch.isfinite(logits(method, problem)).all()
-
-    @pytest.mark.parametrize("forget", ["9", "3,5"])
-    def test_last_class_and_two_classes_work(self, method: Method, digits: Dataset, forget: str) -> None:
-        problem = make_problem(digits, settings.get("class").function(digits, forget), method)
-        assert torch.isfinite(logits(method, problem)).all()
-
-    def test_samples_are_counted_and_losses_recorded(self, method: Method, digits: Dataset, split: ForgetSplit) -> None:
-        problem = make_problem(digits, split, method)
-        method.function(problem, **short(method))
-        assert problem.journal.steps == problem.journal.planned_steps
-        if method.train_set == "none":
-            assert problem.journal.samples_seen == 0
-        else:
-            assert problem.journal.samples_seen >= 24
-            assert problem.journal.steps > 0
-            assert problem.journal.curves
-
-    def test_unknown_option_is_refused(self, method: Method) -> None:
-        with pytest.raises(OptionError, match="has no option 'nonsense'"):
-            complete(method.function, {"nonsense": 1}, f"method '{method.name}'")
-
-    def test_presets_are_valid(self, method: Method) -> None:
-        for values in method.presets.values():
-            complete(method.function, values, method.name)
+@pytest.mark.parametrize("method", list(methods), ids=lambda method: method.name)
+def test_unknown_options_are_refused_and_presets_are_valid(method: Method) -> None:
+    with pytest.raises(OptionError, match="has no option 'nonsense'"):
+        complete(method.function, {"nonsense": 1}, f"method '{method.name}'")
+    for values in method.presets.values():
+        complete(method.function, values, method.name)
 
 
 def mean_loss(network: torch.nn.Module, problem: UnlearningProblem, part: str) -> float:
@@ -182,15 +110,3 @@ def test_muda_forbids_the_own_label_where_the_forget_set_is_no_class(problem: Un
 def test_divergence_is_reported_with_its_step(problem: UnlearningProblem) -> None:
     with pytest.raises(DivergedError, match=r"loss is (nan|-?inf) after \d+ steps"):
         neggrad(problem, lr=10.0, epochs=500, batch_size=4)
-
-
-def test_the_readmes_method_works(problem: UnlearningProblem, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    code = readme.split("```python\n")[1].split("```")[0]
-    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
-    exec(compile(code, "README.md", "exec"), {})
-    entry = methods.get("head_ft")
-    before, after = problem.original.state_dict(), entry.function(problem, **short(entry)).state_dict()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert moved
-    assert all(name.startswith(("head", "layer4")) for name in moved)

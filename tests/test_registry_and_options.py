@@ -30,7 +30,7 @@ def test_unknown_name_suggests_and_lists() -> None:
 def test_a_name_is_taken_once() -> None:
     registry: Registry[Entry] = Registry("thing", "unlearn_bench.executors")
     registry.add(Entry("a", "A", "nowhere", example))
-    with pytest.raises(ValueError, match="Two things are named 'a'"):
+    with pytest.raises(ValueError, match="two things are named 'a'"):
         registry.add(Entry("a", "A", "nowhere", example))
 
 

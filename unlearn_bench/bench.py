@@ -67,6 +67,7 @@ class Bench:
         Raises:
             UnknownNameError: no such table, or a metric of it that does not exist.
         """
+        from unlearn_bench.methods import methods
         from unlearn_bench.metrics import metrics
 
         rows = [Row(method="retrained")]
@@ -75,6 +76,7 @@ class Bench:
             for metric in table.metrics:
                 metrics.get(metric)
             rows += table.full_rows
+            rows += [Row(method=method.name) for method in methods if method.origin and table.plugins]
         return rows
 
     def with_method(

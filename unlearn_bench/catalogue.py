@@ -40,8 +40,10 @@ def describe_kind(kind: str, benchmarks: Benchmarks) -> str:
         return plain_table([kind[:-1], "title"], [[name, entry.title] for name, entry in titled[kind].items()])
     if kind not in REGISTRIES:
         raise unknown_name("kind", kind, [*REGISTRIES, *titled])
-    body = [[entry.name, entry.label, textwrap.fill(entry.summary, 72), entry.source] for entry in REGISTRIES[kind]]
-    return plain_table(["name", "label", "what it is", "source"], body)
+    entries = list(REGISTRIES[kind])
+    body = [[entry.name, entry.label, textwrap.fill(entry.summary, 72), entry.source] for entry in entries]
+    plugins = [f"Plug-in: {entry.name} of {entry.origin}." for entry in entries if entry.origin]
+    return "\n".join([plain_table(["name", "label", "what it is", "source"], body), *plugins])
 
 
 def describe_method(name: str, benchmarks: Benchmarks) -> str:
@@ -57,6 +59,8 @@ def describe_method(name: str, benchmarks: Benchmarks) -> str:
         f"Source: {method.source}.",
         f"Training data: {method.train_set}.",
     ]
+    if method.origin:
+        parts.append(f"A plug-in of {method.origin}, version {method.revision}.")
     if method.is_cheat:
         parts.append("A cheat: it forgets nothing, and is there to show which metrics it passes.")
     if method.note:

@@ -80,6 +80,7 @@ class TableEntry(_Strict):
     title: str
     rows: list[str | Row] = Field(min_length=1)
     metrics: list[str] = Field(min_length=1)
+    plugins: bool = Field(default=False, description="whether every plug-in method has a row below the listed ones")
 
     @property
     def full_rows(self) -> list[Row]:

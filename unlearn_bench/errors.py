@@ -4,11 +4,13 @@ UserError                 wrong use: exit code 2
 ├─ ConfigError            benchmarks.yaml holds something that it may not
 ├─ UnknownNameError       no such method, metric, dataset, model, setting, profile, table
 ├─ OptionError            a hyper-parameter that does not exist or a value out of its range
+├─ PluginError            a plug-in file that is missing or fails
 ├─ DataError              images that are missing, unreadable or of the wrong shape
 ├─ WorkerError            a worker process was killed
 ├─ MissingRunError        a report needs a run that nobody has made yet
 └─ StoreError             the result database cannot be opened or does not hold what was asked for
 DivergedError             a loss or a metric left the finite numbers: the run is recorded as diverged
+PluginWarning             an installed plug-in fails to load: it is named and left out
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ class OptionError(UserError):
     """A hyper-parameter that does not exist or a value out of its range."""
 
 
+class PluginError(UserError):
+    """A plug-in file that is missing or fails."""
+
+
 class DataError(UserError):
     """Images that are missing, unreadable or of the wrong shape."""
 
@@ -51,6 +57,10 @@ class StoreError(UserError):
 
 class DivergedError(Exception):
     """A loss or a metric left the finite numbers."""
+
+
+class PluginWarning(UserWarning):
+    """An installed plug-in fails to load: it is named and left out."""
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

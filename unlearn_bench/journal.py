@@ -17,6 +17,8 @@ class Journal:
         task: what progress is reported under.
         progress: told after every step.
         samples_seen: training images drawn so far, repeats counted.
+        forward_images, backward_images: images that passed a classifier so far, see :mod:`unlearn_bench.budget`.
+        seconds: wall time of the method, set by the runner.
         steps: steps so far: of an optimiser, or, of a method without one, batches gone through.
         planned_steps: steps in all, as far as they are known.
         curves: (step, name, value) in order.
@@ -25,6 +27,9 @@ class Journal:
     task: str = ""
     progress: Progress = silent
     samples_seen: int = 0
+    forward_images: int = 0
+    backward_images: int = 0
+    seconds: float = 0.0
     steps: int = 0
     planned_steps: int = 0
     curves: list[tuple[int, str, float]] = field(default_factory=list)
@@ -32,6 +37,11 @@ class Journal:
     def drew(self, samples: int) -> None:
         """Counts training images drawn."""
         self.samples_seen += samples
+
+    def passed(self, *, forward: int = 0, backward: int = 0) -> None:
+        """Counts images that passed through a classifier."""
+        self.forward_images += forward
+        self.backward_images += backward
 
     def plan(self, steps: int) -> None:
         """Announces steps to come."""

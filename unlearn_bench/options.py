@@ -18,14 +18,42 @@ from unlearn_bench.errors import OptionError, did_you_mean
 
 
 @dataclass(frozen=True)
+class Inert:
+    """Marks an option, in its annotation, that bounds memory or time and changes no result."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """Marks an option, in its annotation, as one to tune, and between which values.
+
+    Attributes:
+        low, high: both included.
+        log: whether orders of magnitude are equally likely.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
 class Option:
-    """One hyper-parameter, for people: every part is text but the default."""
+    """One hyper-parameter, for people: ``type``, ``range`` and ``help`` are text.
+
+    Attributes:
+        choices: the values of an option that has named ones.
+        inert: whether it changes no result.
+        search: where tuning looks; None for an option that is not tuned.
+    """
 
     name: str
     type: str
     default: Any
     range: str
     help: str
+    choices: tuple[Any, ...] = ()
+    inert: bool = False
+    search: Search | None = None
 
 
 def parse_pairs(sets: Sequence[str]) -> dict[str, str]:
@@ -73,14 +101,19 @@ def describe(function: Callable[..., Any]) -> list[Option]:
     for name, field in _schema(function).model_fields.items():
         bounds = [_bound(constraint) for constraint in field.metadata]
         kind = field.annotation
-        choices = " or ".join(str(choice) for choice in get_args(kind)) if get_origin(kind) is Literal else ""
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
         described.append(
             Option(
                 name=name,
-                type=f"one of {choices}" if choices else getattr(kind, "__name__", str(kind)),
+                type=f"one of {' or '.join(str(choice) for choice in choices)}"
+                if choices
+                else getattr(kind, "__name__", str(kind)),
                 default=field.default,
                 range=", ".join(bound for bound in bounds if bound),
                 help=field.description or "",
+                choices=choices,
+                inert=any(isinstance(mark, Inert) for mark in field.metadata),
+                search=next((mark for mark in field.metadata if isinstance(mark, Search)), None),
             )
         )
     return described

@@ -74,7 +74,7 @@ def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store
                 experiment=selection.experiment,
                 forget=split.name,
                 method=method.name,
-                version=method.version,
+                version=method.revision,
                 options=options,
                 seed=seed,
                 dataset_digest=dataset.digest,
@@ -87,7 +87,7 @@ def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store
             tasks[run.key] = Task(run, selection.profile, None if method.from_scratch else start)
     ordered = sorted(tasks.values(), key=lambda task: not task.method.from_scratch)  # stable: references first
     finished = store.finished([task.spec.key for task in ordered])
-    current = {(metric.name, metric.version) for metric in metrics}
+    current = {(metric.name, metric.revision) for metric in metrics}
 
     def is_missing(task: Task) -> bool:
         status, recorded = finished.get(task.spec.key, ("failed", set()))

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -109,6 +109,7 @@ class Runner:
                 status, error = "diverged", str(problem)
             except Exception as problem:  # a method or metric may be anyone's: one failure must not end the others
                 status, error = "failed", f"{type(problem).__name__}: {problem}"
+            model = model or self._attempt(task, journal)
         self.store.record(self._new_run(task, split, model, values, status, error, seconds))
         return status, error
 
@@ -151,24 +152,32 @@ class Runner:
         _synchronise(self.device)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(problem.seed)  # for methods that draw from the global generator
-            started = time.perf_counter()
-            network = task.method.function(problem, **task.spec.options)
+        started = time.perf_counter()
+        try:
+            made = task.method.unlearn(problem, task.spec.options)
+        finally:
             _synchronise(self.device)
-            seconds = time.perf_counter() - started
+            journal.seconds = time.perf_counter() - started
+        network.load_state_dict(made.state_dict())  # what is measured is what is stored, nothing else that was returned
         network.eval()
         if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
             raise DivergedError(f"a weight is not finite after {journal.steps} steps")
         file, file_digest = checkpoints.write(network, self.store.models_folder, task.model_key)
-        return network, ModelRecord(
+        attempt = self._attempt(task, journal)
+        return network, replace(attempt, file=file, file_digest=file_digest, weights_digest=weights_digest(network))
+
+    def _attempt(self, task: Task, journal: Journal) -> ModelRecord:
+        """Returns what the attempt at a run's weights cost, without weights."""
+        return ModelRecord(
             key=task.model_key,
-            file=file,
-            file_digest=file_digest,
-            weights_digest=weights_digest(network),
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            method_seconds=seconds,
+            file=None,
+            file_digest=None,
+            weights_digest=None,
+            parameters=sum(parameter.numel() for parameter in self._untrained(task.spec).parameters()),
+            method_seconds=journal.seconds,
             samples_seen=journal.samples_seen,
+            forward_images=journal.forward_images,
+            backward_images=journal.backward_images,
             peak_memory_bytes=environment.peak_memory_bytes(self.device),
             curves=tuple(journal.curves),
         )
@@ -208,6 +217,8 @@ class Runner:
         return values
 
     def _read(self, network: Classifier, known: ModelRecord) -> bool:
+        if known.file is None or known.file_digest is None:
+            return False
         return checkpoints.read(network, self.store.models_folder / known.file, known.file_digest)
 
     def _new_run(
@@ -237,8 +248,10 @@ class Runner:
                 classes=data.classes,
             ),
             forget_images=len(split.forget),
-            method=MethodRecord(method.name, method.label, method.train_set, method.source, method.from_scratch),
-            metrics=tuple(MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.version) for m in metrics),
+            method=MethodRecord(
+                method.name, method.label, method.train_set, method.source, method.from_scratch, method.origin
+            ),
+            metrics=tuple(MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in metrics),
             values=values,
             model=model,
             environment=Environment(

@@ -103,7 +103,7 @@ class RunSpec:
     experiment: Experiment
     forget: str
     method: str
-    version: int
+    version: str
     options: dict[str, Any]
     seed: int
     dataset_digest: str

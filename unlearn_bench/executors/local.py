@@ -8,17 +8,20 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from unlearn_bench.data import Dataset
-from unlearn_bench.errors import WorkerError
+from unlearn_bench.errors import PluginWarning, WorkerError
 from unlearn_bench.progress import Progress
+from unlearn_bench.registry import load_plugin, plugin_files
 from unlearn_bench.runner import Runner, Task
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import Status
@@ -82,7 +85,9 @@ def execute(
     context = multiprocessing.get_context("spawn")  # a forked torch may hang on its thread pool
     with context.Manager() as manager:
         reports = manager.Queue()
-        pool = ProcessPoolExecutor(workers, context, _start_worker, (store.url, dataset, str(device), reports))
+        pool = ProcessPoolExecutor(
+            workers, context, _start_worker, (store.url, dataset, str(device), reports, plugin_files())
+        )
         try:
             _drive(pool, _Schedule(list(tasks), store), workers, reports, progress, finished)
         finally:
@@ -129,8 +134,11 @@ def _relay(reports: Any, progress: Progress) -> None:
 _worker: dict[str, Any] = {}  # of a worker process: its runner and its way to report
 
 
-def _start_worker(url: str, dataset: Dataset, device: str, reports: Any) -> None:
+def _start_worker(url: str, dataset: Dataset, device: str, reports: Any, plugins: Sequence[Path]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word; the parent speaks
+    warnings.simplefilter("ignore", PluginWarning)  # likewise
+    for file in plugins:
+        load_plugin(file)
     _worker["runner"] = Runner(Store(url), dataset, torch.device(device))
     _worker["reports"] = reports
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from unlearn_bench.budget import count_passes
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Batches, Normalise
 from unlearn_bench.journal import Journal
@@ -144,7 +145,9 @@ class Method(Entry):
         note: what ``explain`` adds: where the defaults come from.
         is_cheat: whether it forgets nothing and is there to show which metrics it passes.
         is_random: whether its result depends on the seed.
-        version: of the recipe, part of a run's identity. Raise it with every change that changes the weights.
+        moves: the parts whose weights may move, and do (``head``, ``head.bias``, ``last_stage``); empty for all.
+        redraws: the parts drawn anew, of whose original weights nothing is left; ``everything`` for all.
+        unresponsive: why the loss of D_f need not rise though the method sees D_f; empty where it does rise.
     """
 
     train_set: TrainSet
@@ -152,7 +155,9 @@ class Method(Entry):
     note: str = ""
     is_cheat: bool = False
     is_random: bool = True
-    version: int = 1
+    moves: tuple[str, ...] = ()
+    redraws: tuple[str, ...] = ()
+    unresponsive: str = ""
 
     @property
     def from_scratch(self) -> bool:
@@ -163,6 +168,18 @@ class Method(Entry):
     def uses_forget_set(self) -> bool:
         """Whether its weights depend on the forget set: all but the original's do."""
         return self.train_set != "D"
+
+    def unlearn(self, problem: UnlearningProblem, options: Mapping[str, Any]) -> Classifier:
+        """Returns what the method makes of a problem; all that passes through a classifier is counted.
+
+        The global generator is seeded for methods that draw from it, and left as it was.
+        """
+        device = next(problem.original.parameters()).device
+        count_passes(problem.original, problem.journal)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(problem.seed)
+            network: Classifier = self.function(problem, **options)
+        return network
 
 
 methods: Registry[Method] = Registry("method", __name__)
@@ -177,14 +194,29 @@ def method(
     note: str = "",
     is_cheat: bool = False,
     is_random: bool = True,
+    moves: tuple[str, ...] = (),
+    redraws: tuple[str, ...] = (),
+    unresponsive: str = "",
     version: int = 1,
 ) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
-    """Registers a method under its function's name."""
+    """Registers a method under its function's name; see :class:`Method` for what it states of itself."""
 
     def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
         methods.add(
             Method(
-                function.__name__, label, source, function, train_set, presets or {}, note, is_cheat, is_random, version
+                function.__name__,
+                label,
+                source,
+                function,
+                train_set,
+                presets or {},
+                note,
+                is_cheat,
+                is_random,
+                moves,
+                redraws,
+                unresponsive,
+                version=version,
             )
         )
         return function

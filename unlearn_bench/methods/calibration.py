@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float64]
     train_set="D'_r",
     is_cheat=True,
     is_random=False,
+    moves=("head",),
 )
 def calibration(problem: UnlearningProblem) -> Classifier:
     """The original model, its logits z replaced by s·z + b with s and b fitted to D'_r; the features stay.

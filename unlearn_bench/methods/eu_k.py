@@ -6,7 +6,13 @@ from unlearn_bench.models import Classifier
 from unlearn_bench.training import freeze_all_but, make_optimizer
 
 
-@method(label="EU-k", source="Goel et al. 2022; Seo, Kim and Han, section 5.1", train_set="D'_r")
+@method(
+    label="EU-k",
+    source="Goel et al. 2022; Seo, Kim and Han, section 5.1",
+    train_set="D'_r",
+    moves=("last_stage", "head"),
+    redraws=("last_stage", "head"),
+)
 def eu_k(
     problem: UnlearningProblem,
     *,

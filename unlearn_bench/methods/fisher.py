@@ -13,6 +13,7 @@ from torch.func import functional_call, jacrev, vmap
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize
 from unlearn_bench.models import Classifier
+from unlearn_bench.options import Inert
 
 Variant = Literal["expected", "empirical", "monte_carlo"]
 Parameters = dict[str, Tensor]
@@ -41,7 +42,7 @@ def fisher(
     *,
     alpha: Annotated[float, Field(ge=0, le=1, description="factor of the noise's variance")] = 3e-6,
     variant: Annotated[Variant, Field(description="of the Fisher information, see below")] = "expected",
-    batch_size: BatchSize = 8,
+    batch_size: Annotated[BatchSize, Inert()] = 8,
 ) -> Classifier:
     """The original model with Gaussian noise of variance α / (F + ε) added to its weights.
 
@@ -107,5 +108,6 @@ def fisher_diagonal(
         for name, gradient in gradients(parameters, x, weights).items():  # (B, K, *shape)
             total[name] += gradient.square().sum(dim=(0, 1)) / len(retain)
         problem.journal.drew(len(x))
+        problem.journal.passed(forward=len(x), backward=p.numel())  # a gradient for each class
         problem.journal.step()
     return total

@@ -1,13 +1,9 @@
 """FT (classifier only): a trivial cheat that silences the forget class's output and leaves the features alone."""
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate, WeightDecay
 from unlearn_bench.models import Classifier
-from unlearn_bench.training import make_optimizer
+from unlearn_bench.training import freeze_all_but, make_optimizer
 
 
 @method(
@@ -15,6 +11,7 @@ from unlearn_bench.training import make_optimizer
     source="Seo, Kim and Han, section 4.1",
     train_set="D'_r",
     is_cheat=True,
+    moves=("head",),
     note=(
         "Where the original model fits its training data to the last digit, the cross-entropy of D'_r has no "
         "gradient left that would silence the forgotten class: weight decay does, since nothing in D'_r holds "
@@ -31,16 +28,9 @@ def ft_classifier(
 ) -> Classifier:
     """The original model, its last linear layer alone finetuned on D'_r by SGD; no other weight moves."""
     network = problem.copy_of_original()
-
-    def head_loss(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
-        with torch.no_grad():
-            features = network.features(x)
-        return F.cross_entropy(network.head(features).float(), y)
-
     return problem.fit(
         network,
         problem.retain_batches(batch_size),
-        make_optimizer("sgd", network.head.parameters(), lr=lr, weight_decay=weight_decay),
+        make_optimizer("sgd", freeze_all_but(network, network.head), lr=lr, weight_decay=weight_decay),
         epochs=epochs,
-        loss=head_loss,
     )

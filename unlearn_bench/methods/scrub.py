@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from unlearn_bench.kernels import kl_divergence
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate, WeightDecay
 from unlearn_bench.models import Classifier
-from unlearn_bench.training import cross_entropy, make_optimizer
+from unlearn_bench.training import make_optimizer
 
 VALIDATION_SHARE = 0.1  # of D_f, carved out where the student is rewound
 
@@ -29,6 +30,10 @@ VALIDATION_SHARE = 0.1  # of D_f, carved out where the student is rewound
         "decay 5e-4, three epochs of which two have a max pass, T 4, batches of 128 (retain) and 32 (forget). "
         "With rewind (SCRUB+R) a tenth of D_f is held out, and of the students after each epoch the one is "
         "returned whose error on the other nine tenths is nearest to the last student's error on that tenth."
+    ),
+    unresponsive=(
+        "its max pass raises the divergence from the teacher, in whichever direction the student leans: "
+        "in few steps that may be a lower loss"
     ),
 )
 def scrub(
@@ -58,16 +63,17 @@ def scrub(
     retain = problem.retain_batches(batch_size)
     optimizer = make_optimizer("sgd", student.parameters(), lr=lr, weight_decay=weight_decay, momentum=momentum)
 
-    def distance(network: Classifier, x: Tensor) -> Tensor:
+    def distance(logits: Tensor, x: Tensor) -> Tensor:
         with torch.no_grad():
             target = (teacher(x).float() / temperature).log_softmax(dim=1)
-        return temperature**2 * kl_divergence(target, (network(x).float() / temperature).log_softmax(dim=1))
+        return temperature**2 * kl_divergence(target, (logits / temperature).log_softmax(dim=1))
 
     def max_loss(network: Classifier, x: Tensor, _y: Tensor) -> Tensor:
-        return -distance(network, x)
+        return -distance(network(x).float(), x)
 
     def min_loss(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
-        return gamma * cross_entropy(network, x, y) + alpha * distance(network, x)
+        logits = network(x).float()
+        return gamma * F.cross_entropy(logits, y) + alpha * distance(logits, x)
 
     problem.journal.plan(min(msteps, epochs) * len(forget) + epochs * len(retain))
     students = []

@@ -23,14 +23,11 @@ class Metric(Entry):
         bounds: least and greatest value, in ``unit``.
         better: which way is good.
         unit: ``%`` for a share in percent, empty for a plain number.
-        version: of the definition. Raise it with every change that changes a value: what is recorded is then measured
-            again, from the weights, and no table mixes the two.
     """
 
     bounds: tuple[float, float]
     better: Better
     unit: str
-    version: int = 1
 
 
 metrics: Registry[Metric] = Registry("metric", __name__)
@@ -42,7 +39,7 @@ def metric(
     """Registers a metric under its function's name."""
 
     def register(function: Callable[[ModelOutputs], float]) -> Callable[[ModelOutputs], float]:
-        metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, version))
+        metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, version=version))
         return function
 
     return register

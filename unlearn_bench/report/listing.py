@@ -48,6 +48,9 @@ def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) 
         "seed",
         "status",
         *(f"{n} {metrics[n].unit}".strip() for n in names),
+        "samples",
+        "forward",
+        "backward",
         "seconds",
     ]
     body = [
@@ -58,7 +61,7 @@ def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) 
             run.seed,
             run.status,
             *(f"{run.values[name]:.4g}" if name in run.values else "–" for name in names),
-            f"{run.model.method_seconds:.1f}" if run.model else "–",
+            *_cost(run),
         ]
         for run in runs
     ]
@@ -89,10 +92,15 @@ def describe_run(run: RunRecord, metrics: Mapping[str, MetricRecord]) -> str:
     if run.model:
         memory = f"{run.model.peak_memory_bytes / 2**20:.0f} MiB" if run.model.peak_memory_bytes else "not known"
         lines += [
-            ("method time", f"{run.model.method_seconds:.2f} s, {run.model.samples_seen} samples seen"),
+            ("method time", f"{run.model.method_seconds:.2f} s"),
+            (
+                "images",
+                f"{run.model.samples_seen} drawn, {run.model.forward_images} passed forward, "
+                f"{run.model.backward_images} backward",
+            ),
             ("peak memory", memory),
-            ("checkpoint", f"{run.model.file}, SHA-256 {run.model.file_digest}"),
-            ("weights", f"{run.model.parameters} parameters, digest {run.model.weights_digest}"),
+            ("checkpoint", f"{run.model.file}, SHA-256 {run.model.file_digest}" if run.model.file else "none"),
+            ("weights", f"{run.model.parameters} parameters, digest {run.model.weights_digest or '–'}"),
             *((f"curve {name}", text) for name, text in _curves(run.model.curves)),
         ]
     lines += [(name, f"{value!r} {metrics[name].unit}".strip()) for name, value in sorted(run.values.items())]
@@ -105,6 +113,13 @@ def progress_of(entry: TableEntry, selection: Selection, store: Store) -> list[i
     found = [run for row in entry.full_rows for run in runs_of_row(recorded, row, selection).values()]
     done = sum(run.status == "done" for run in found)
     return [done, len(entry.rows) * len(selection.configurations), len(found) - done]
+
+
+def _cost(run: RunRecord) -> list[str]:
+    if run.model is None:
+        return ["–"] * 4
+    counts = (run.model.samples_seen, run.model.forward_images, run.model.backward_images)
+    return [*(f"{count:,}" for count in counts), f"{run.model.method_seconds:.1f}"]
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unlearn_bench.config import Row, Selection, TableEntry
@@ -79,12 +79,13 @@ def build_table(name: str, entry: TableEntry, selection: Selection, store: Store
         MissingRunError: a configuration has no retrained run with all metrics: without it no gap can be read.
     """
     recorded = comparable_runs(selection, store)
+    method_records, metric_records = store.methods(), store.metrics()
+    entry = _with_plugins(entry, recorded, method_records)
     by_row = [runs_of_row(recorded, row, selection) for row in entry.full_rows]
     reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
     lacking = [pair for pair in selection.configurations if not _measures(reference.get(pair), entry.metrics)]
     if lacking:
         raise MissingRunError(_missing_reference(selection, lacking))
-    method_records, metric_records = store.methods(), store.metrics()
     columns = tuple(
         metric_records.get(metric, MetricRecord(metric, metric, "", "near retrained", "")) for metric in entry.metrics
     )
@@ -100,7 +101,11 @@ def build_table(name: str, entry: TableEntry, selection: Selection, store: Store
         columns=columns,
         rows=tuple(_mark_best(rows, expected)),
         expected=expected,
-        notes=(*_provenance(selection, used), *_shortfalls(name, entry, by_row, selection)),
+        notes=(
+            *_provenance(selection, used),
+            *_origins(used, method_records),
+            *_shortfalls(name, entry, by_row, selection),
+        ),
     )
 
 
@@ -114,7 +119,7 @@ def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -
     """Returns the run of each configuration that a row means.
 
     A run belongs to a row when it differs from its method's defaults in nothing but the options that the row states,
-    and has these. Runs of several defaults may: the newest decides, and only those that equal it are put beside it.
+    and has these. Runs of several defaults or versions may: the newest decides, and only its like are put beside it.
     """
     stated = selection.overrides(row)
     matching = [
@@ -127,9 +132,18 @@ def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -
     ]
     found: dict[Configuration, RunRecord] = {}
     for run in matching:  # newest first
-        if run.options == matching[0].options:
+        if (run.options, run.spec["version"]) == (matching[0].options, matching[0].spec["version"]):
             found.setdefault((run.forget, run.seed), run)
     return found
+
+
+def _with_plugins(entry: TableEntry, recorded: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> TableEntry:
+    """Returns the table with a row for each recorded plug-in method, where it is open to them."""
+    if not entry.plugins:
+        return entry
+    known = {row.method for row in entry.full_rows}
+    names = sorted({run.method for run in recorded if methods[run.method].origin} - known)
+    return entry.model_copy(update={"rows": [*entry.rows, *names]})
 
 
 def _table_row(
@@ -211,6 +225,14 @@ def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
         f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
         f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
         f"{' to '.join(dates)}.",
+    ]
+
+
+def _origins(runs: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> list[str]:
+    versions = {(run.method, run.spec["version"]) for run in runs if methods[run.method].origin}
+    return [
+        f"Plug-in: {methods[name].label} ({name}) of {methods[name].origin}, version {version}."
+        for name, version in sorted(versions)
     ]
 
 

@@ -74,9 +74,9 @@ class Store:
         """Where checkpoints lie: ``models/`` beside an SQLite file, else ``results/models`` in the working folder."""
         return (self.path.parent if self.path else Path("results")) / "models"
 
-    def finished(self, keys: Sequence[str]) -> dict[str, tuple[str, set[tuple[str, int]]]]:
+    def finished(self, keys: Sequence[str]) -> dict[str, tuple[str, set[tuple[str, str]]]]:
         """Returns, of the given run keys, those done or diverged: status and (metric, version) of what is recorded."""
-        found: dict[str, tuple[str, set[tuple[str, int]]]] = {}
+        found: dict[str, tuple[str, set[tuple[str, str]]]] = {}
         with self._session() as session:
             for chunk in _chunks(keys):
                 query = select(RunRow.key, RunRow.status, ValueRow.metric, ValueRow.version)
@@ -137,7 +137,7 @@ class Store:
             )
             versions = {metric.name: metric.version for metric in run.metrics}
             row.values = [
-                ValueRow(metric=name, version=versions.get(name, 1), value=value) for name, value in run.values.items()
+                ValueRow(metric=name, version=versions.get(name, ""), value=value) for name, value in run.values.items()
             ]
             session.add(row)
 
@@ -251,7 +251,7 @@ def _write_ahead(engine: Engine) -> None:
             return
 
 
-def _metric_versions(session: Session) -> dict[str, int]:
+def _metric_versions(session: Session) -> dict[str, str]:
     return {row.name: row.version for row in session.execute(select(MetricRow.name, MetricRow.version))}
 
 

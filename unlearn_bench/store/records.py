@@ -26,13 +26,14 @@ class DatasetRecord:
 
 @dataclass(frozen=True)
 class MethodRecord:
-    """What reports need to know of a method; references are ``original`` and ``retrained``."""
+    """What reports need to know of a method; references are ``original`` and ``retrained``, a plug-in has an origin."""
 
     name: str
     label: str
     train_set: str
     source: str
     is_reference: bool
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,30 @@ class MetricRecord:
     unit: str
     better: str
     source: str
-    version: int = 1
+    version: str = "1"
 
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """Trained weights: file name beside the database, digests, cost."""
+    """An attempt at weights: what it cost, and where they lie.
+
+    Attributes:
+        file: name beside the database; None, as the digests are, where the attempt diverged or failed.
+        method_seconds: wall time of the method alone, the device synchronised on both sides.
+        samples_seen: training images drawn, repeats counted.
+        forward_images, backward_images: images that passed a classifier (student, teacher), see
+            :mod:`unlearn_bench.budget`.
+    """
 
     key: str
-    file: str
-    file_digest: str
-    weights_digest: str
+    file: str | None
+    file_digest: str | None
+    weights_digest: str | None
     parameters: int
     method_seconds: float
     samples_seen: int
+    forward_images: int
+    backward_images: int
     peak_memory_bytes: int | None
     curves: Curve = ()
 

@@ -46,7 +46,7 @@ def put_model(session: Session, model: ModelRecord) -> ModelRow:
     if row is None:
         row = ModelRow(**fields)
         session.add(row)
-    elif row.file_digest != model.file_digest:
+    elif row.file_digest is None or row.file_digest != model.file_digest:
         for name, value in fields.items():
             setattr(row, name, value)
     else:
@@ -69,7 +69,7 @@ def model_record(row: ModelRow, with_curves: bool = False) -> ModelRecord:
     return ModelRecord(**fields, curves=curves)
 
 
-def run_record(row: RunRow, versions: Mapping[str, int], with_curves: bool = False) -> RunRecord:
+def run_record(row: RunRow, versions: Mapping[str, str], with_curves: bool = False) -> RunRecord:
     """Returns the record of a run with its model and values: those measured by the metric's recorded version alone."""
     return RunRecord(
         id=row.id,

@@ -46,18 +46,20 @@ class ForgetSetRow(Base):
 
 
 class ModelRow(Base):
-    """Trained weights: their file, its SHA-256, and what it cost to make them."""
+    """An attempt at weights: what it cost, their file and its SHA-256; no file where the attempt diverged or failed."""
 
     __tablename__ = "models"
     __table_args__ = NO_REUSE
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(DIGEST, unique=True)
-    file: Mapped[str]
-    file_digest: Mapped[str] = mapped_column(DIGEST)
-    weights_digest: Mapped[str] = mapped_column(DIGEST)
+    file: Mapped[str | None]
+    file_digest: Mapped[str | None] = mapped_column(DIGEST)
+    weights_digest: Mapped[str | None] = mapped_column(DIGEST)
     parameters: Mapped[int]
     method_seconds: Mapped[float]
     samples_seen: Mapped[int]
+    forward_images: Mapped[int]
+    backward_images: Mapped[int]
     peak_memory_bytes: Mapped[int | None]
     curves: Mapped[list[CurveRow]] = relationship(cascade="all, delete-orphan", order_by="CurveRow.id")
 
@@ -71,6 +73,7 @@ class MethodRow(Base):
     train_set: Mapped[str]
     source: Mapped[str]
     is_reference: Mapped[bool]
+    origin: Mapped[str]  # of a plug-in
 
 
 class MetricRow(Base):
@@ -82,7 +85,7 @@ class MetricRow(Base):
     unit: Mapped[str]
     better: Mapped[str]
     source: Mapped[str]
-    version: Mapped[int]
+    version: Mapped[str]
 
 
 class RunRow(Base):
@@ -123,7 +126,7 @@ class ValueRow(Base):
     __tablename__ = "metric_values"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     metric: Mapped[str] = mapped_column(ForeignKey("metrics.name"), primary_key=True)
-    version: Mapped[int]  # of the metric's definition
+    version: Mapped[str]  # of the metric's definition
     value: Mapped[float]
 
 

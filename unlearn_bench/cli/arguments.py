@@ -5,6 +5,15 @@ from typing import Annotated
 
 import typer
 
+from unlearn_bench.registry import load_plugin
+
+
+def _load_plugins(files: list[Path] | None) -> list[Path] | None:
+    for file in files or ():
+        load_plugin(file)
+    return files
+
+
 Config = Annotated[Path | None, typer.Option("--config", help="benchmarks.yaml; default: the nearest upwards.")]
 Db = Annotated[
     str | None,
@@ -30,4 +39,10 @@ Workers = Annotated[
 Table = Annotated[str, typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.")]
 Format = Annotated[str, typer.Option("--format", help="text, markdown, latex, csv or json.")]
 Output = Annotated[Path | None, typer.Option("--output", help="Write to this file instead of the screen.")]
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", help="A Python file with methods or metrics of yours. Repeatable.", callback=_load_plugins
+    ),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, NAME=VALUE. Repeatable.")]

@@ -1,0 +1,120 @@
+"""Methods and metrics of somebody else: an installed package, a file, and what happens when they are broken."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from test_cli import command
+
+from unlearn_bench.errors import PluginError
+from unlearn_bench.methods import methods
+from unlearn_bench.registry import load_plugin
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+METHOD = README.split("```python\n")[1].split("```")[0]
+METRIC = """
+from unlearn_bench.metrics import metric
+from unlearn_bench.outputs import ModelOutputs
+
+@metric(label="Norm", bounds=(0, 1e9), better="near retrained", source="here")
+def mean_norm(outputs: ModelOutputs) -> float:
+    \"\"\"Mean length of the forget set's features.\"\"\"
+    return float(outputs.forget.features.norm(dim=1).mean())
+"""
+
+
+def package(folder: Path, name: str, content: str, group: str) -> Path:
+    """Returns a folder into which a package with one plug-in was installed by pip."""
+    source, target = folder / name, folder / "installed"
+    source.mkdir()
+    (source / f"{name}.py").write_text(content)
+    (source / "pyproject.toml").write_text(
+        textwrap.dedent(f"""
+        [build-system]
+        requires = ["hatchling"]
+        build-backend = "hatchling.build"
+        [project]
+        name = "{name}"
+        version = "1.0"
+        [project.entry-points."unlearn_bench.{group}"]
+        {name} = "{name}"
+        [tool.hatch.build.targets.wheel]
+        only-include = ["{name}.py"]
+        """)
+    )
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(target), str(source)], check=True, capture_output=True, timeout=120)
+    return target
+
+
+def test_an_installed_package_has_its_row(home: Path) -> None:
+    (home / "benchmarks.yaml").write_text(
+        (home / "benchmarks.yaml").read_text().replace("title: Small,", "title: Small, plugins: true,")
+    )
+    installed = package(home, "forgetting", METHOD, "methods")
+    path = {"PYTHONPATH": str(installed)}
+    assert "head_ft" not in command("list", "methods").stdout
+    assert "Plug-in: head_ft of forgetting." in command("list", "methods", **path).stdout
+    assert "A plug-in of forgetting, version 1+" in command("explain", "head_ft", **path).stdout
+    made = command("reproduce", "--table", "3", "--forget", "1", "--workers", "2", **path)
+    assert made.returncode == 0, made.stderr
+    assert [line for line in made.stdout.splitlines() if line.startswith("Head FT ")], made.stdout
+    # the record alone is enough: the package may be gone
+    later = command("report", "--table", "3", "--forget", "1", "--format", "csv")
+    assert "head_ft" in later.stdout, later.stderr
+    checked = command("check-method", "head_ft", **path)
+    assert checked.returncode == 0, checked.stdout
+    assert "head_ft: every check holds." in checked.stdout
+
+
+def test_a_broken_package_is_named_and_left_out(home: Path) -> None:
+    installed = package(home, "broken_one", "from unlearn_bench.methods import method, nonsense\n", "methods")
+    listed = command("list", "methods", PYTHONPATH=str(installed))
+    assert listed.returncode == 0
+    assert "muda" in listed.stdout
+    (line,) = listed.stderr.splitlines()
+    assert line.startswith("The plug-in 'broken_one' (broken_one) of the package broken_one is left out: ImportError:")
+
+
+def test_files_bring_methods_and_metrics(home: Path) -> None:
+    (home / "mine.py").write_text(METHOD)
+    (home / "norm.py").write_text(METRIC)
+    plugins = ("--plugin", "mine.py", "--plugin", "norm.py")
+    run = ("run", "--method", "head_ft", "--forget", "1", "--set", "epochs=1", *plugins)
+    made = command(*run, "--workers", "2")
+    assert made.returncode == 0, made.stderr
+    assert "mean_norm" in made.stdout
+    assert "0 of 2 runs made" in command(*run).stderr
+    # who edits the method gets new numbers, not the old ones
+    (home / "mine.py").write_text(METHOD.replace("Head FT", "Head FT 2"))
+    assert "1 of 2 runs made" in command(*run).stderr
+
+
+BAD = {
+    "missing": ("gone.py", None, "There is no plug-in"),
+    "not Python": ("a.txt", "x", "Give --plugin the path of a Python file"),
+    "syntax": ("a.py", "def", "The plug-in a.py cannot be loaded: SyntaxError"),
+    "nothing": ("b.py", "x = 1", "The plug-in b.py registers nothing. Decorate a function with @method or @metric."),
+    "name": ("c.py", METHOD.replace("head_ft", "muda"), "ValueError: two methods are named 'muda'. Mend the file."),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_one_sentence_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    file, content, sentence = BAD[name]
+    if content is not None:
+        (tmp_path / file).write_text(content)
+    before = methods.names()
+    with pytest.raises(PluginError) as caught:
+        load_plugin(tmp_path / file)
+    assert sentence in str(caught.value)
+    assert methods.names() == before
+
+
+def test_half_a_plugin_is_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(METHOD + "\n1 / 0\n")
+    with pytest.raises(PluginError, match="ZeroDivisionError"):
+        load_plugin(tmp_path / "half.py")
+    assert "head_ft" not in methods.names()

@@ -1,0 +1,89 @@
+"""What every command starts and ends with: the bench of its options, and the results on the screen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from unlearn_bench.bench import Bench
+    from unlearn_bench.config import Benchmarks, Row
+    from unlearn_bench.report.tables import Table
+
+
+def load_config(config: Path | None) -> Benchmarks:
+    from unlearn_bench.config import load
+
+    return load(config)
+
+
+def open_bench(
+    config: Path | None,
+    db: str | None,
+    profile: str | None = None,
+    dataset: str | None = None,
+    setting: str | None = None,
+    forget: list[str] | None = None,
+    seed: list[int] | None = None,
+    precision: str | None = None,
+    create: bool = True,
+) -> Bench:
+    from unlearn_bench.bench import Bench
+    from unlearn_bench.config import database_url, select
+    from unlearn_bench.store import Store
+
+    benchmarks = load_config(config)
+    selection = select(
+        benchmarks,
+        profile=profile,
+        dataset=dataset,
+        setting=setting,
+        forget=forget or (),
+        seeds=seed or (),
+        precision=precision,
+    )
+    return Bench(benchmarks, selection, Store(database_url(benchmarks, db), create=create))
+
+
+def carry_out(
+    bench: Bench,
+    rows: Sequence[Row],
+    data: Path | None,
+    download: bool,
+    device: str,
+    workers: int | None,
+    *,
+    show: Sequence[str] = (),
+    tables: Sequence[str] = (),
+) -> None:
+    """Makes what is missing, prints the runs of the methods ``show`` and the ``tables``, and exits 1 on failures."""
+    from unlearn_bench.bench import Machinery
+    from unlearn_bench.report.listing import list_values
+    from unlearn_bench.terminal import Watch
+
+    started = time.perf_counter()
+    with Watch() as watch:
+        outcome = bench.carry_out(rows, Machinery(data, download, device, workers, watch, watch.say))
+    watch.say(
+        f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
+        f"were recorded: {bench.store.shown_url}"
+    )
+    if show:
+        found = [run for run in bench.recorded(outcome.runs) if run.method in show]
+        typer.echo(list_values(found, bench.store.metrics()))
+    for name in tables:
+        typer.echo("")
+        show_table(bench.table(name), "text")
+    if outcome.failures:
+        raise typer.Exit(1)
+
+
+def show_table(table: Table, format: str) -> None:
+    from unlearn_bench.report.render import FORMATS, to_text
+
+    typer.echo(to_text(table, color=sys.stdout.isatty()) if format == "text" else FORMATS[format](table))

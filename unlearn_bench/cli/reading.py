@@ -1,0 +1,108 @@
+"""Commands that only read: ``report``, ``runs``, ``show``, ``status``, ``list``, ``explain``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unlearn_bench.cli import arguments as arg
+from unlearn_bench.cli.app import app
+from unlearn_bench.cli.opening import load_config, open_bench, show_table
+from unlearn_bench.errors import unknown_name
+
+
+@app.command()
+def report(
+    table: arg.Table,
+    format: arg.Format = "text",
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
+    precision: arg.Precision = None,
+    output: arg.Output = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Print a table from the database alone."""
+    from unlearn_bench.report.render import FORMATS, write_file
+
+    if format not in FORMATS:
+        raise unknown_name("format", format, FORMATS)
+    made = open_bench(config, db, profile, dataset, None, forget, seed, precision, create=False).table(table)
+    if output is None:
+        show_table(made, format)
+        return
+    write_file(FORMATS[format](made), output)
+
+
+@app.command()
+def runs(
+    method: Annotated[str | None, typer.Option("--method", help="Only this method.")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="Only done, failed or diverged.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 50,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """List recorded runs, newest first."""
+    from unlearn_bench.report.listing import list_runs
+
+    store = open_bench(config, db, create=False).store
+    found = store.runs(method=method, status=status, limit=limit)
+    typer.echo(list_runs(found))
+    if len(found) == limit:
+        typer.echo(f"The newest {limit} of {store.count()}; more with --limit.")
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A run's number, or the beginning of its key.")],
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Print all that is recorded of one run."""
+    from unlearn_bench.report.listing import describe_run
+
+    store = open_bench(config, db, create=False).store
+    typer.echo(describe_run(store.run(run), store.metrics()))
+
+
+@app.command()
+def status(
+    profile: arg.Profile = None, dataset: arg.Dataset = None, config: arg.Config = None, db: arg.Db = None
+) -> None:
+    """Say how much of each table is recorded."""
+    from unlearn_bench.report.listing import plain_table, progress_of
+
+    bench = open_bench(config, db, profile, dataset, create=False)
+    body = [
+        [name, entry.title, *progress_of(entry, bench.recorded_selection, bench.store)]
+        for name, entry in bench.benchmarks.tables.items()
+    ]
+    typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}")
+    typer.echo(plain_table(["table", "title", "done", "of", "diverged or failed"], body))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="methods, metrics, datasets, models, settings, tables or profiles.")],
+    plugin: arg.Plugin = None,
+    config: arg.Config = None,
+) -> None:
+    """List what there is of a kind."""
+    from unlearn_bench.catalogue import describe_kind
+
+    typer.echo(describe_kind(kind, load_config(config)))
+
+
+@app.command()
+def explain(
+    method: Annotated[str, typer.Argument(help="A method.")],
+    plugin: arg.Plugin = None,
+    config: arg.Config = None,
+) -> None:
+    """Print a method's exact recipe: every hyper-parameter with default, range and source."""
+    from unlearn_bench.catalogue import describe_method
+
+    typer.echo(describe_method(method, load_config(config)))
