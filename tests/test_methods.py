@@ -107,6 +107,16 @@ def test_muda_forbids_the_own_label_where_the_forget_set_is_no_class(problem: Un
     assert forbidden_classes(replace(problem, forget_classes=(1,)), labels, 3).tolist() == [[False, True, False]] * 2
 
 
+def test_mudas_frozen_teacher_is_the_original(problem: UnlearningProblem) -> None:
+    """One forget step with the current teacher equals one with the frozen one: they start from the same output."""
+
+    def moved(teacher: str, iterations: int) -> str:
+        return weights_digest(muda(problem, iterations=iterations, batch_size=24, use_da=False, teacher=teacher))
+
+    assert moved("current", 2) == moved("original", 2)
+    assert moved("current", 6) != moved("original", 6)
+
+
 def test_divergence_is_reported_with_its_step(problem: UnlearningProblem) -> None:
     with pytest.raises(DivergedError, match=r"loss is (nan|-?inf) after \d+ steps"):
         neggrad(problem, lr=10.0, epochs=500, batch_size=4)

@@ -14,8 +14,9 @@ from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import DataError, MissingRunError, OptionError
 from unlearn_bench.metrics import metrics
 from unlearn_bench.plan import make_plan
-from unlearn_bench.runner import Runner, retain_subset
+from unlearn_bench.runner import Runner
 from unlearn_bench.store import Store
+from unlearn_bench.tasks import retain_subset
 
 ROWS = [Row(method=name) for name in ("retrained", "original", "ft", "ft_classifier", "neggrad", "muda")]
 

@@ -16,6 +16,7 @@ from unlearn_bench.report.tables import Table, build_table
 from unlearn_bench.spec import class_labels
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord, Status
+from unlearn_bench.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class Bench:
         experiment = replace(experiment, recipe={**experiment.recipe, **stated})
         return replace(self, selection=replace(self.selection, experiment=experiment)), Row(method=method)
 
+    def with_tuned(self, tuned: Mapping[str, Tuned]) -> Bench:
+        """Returns the bench with tuned options in place of the profile's, which every table will say."""
+        options = {**self.selection.options, **{name: dict(entry.options) for name, entry in tuned.items()}}
+        remarks = tuple(f"Options of {name}: {entry.sentence}." for name, entry in tuned.items())
+        return replace(self, selection=replace(self.selection, options=options, remarks=remarks))
+
     def carry_out(self, rows: Sequence[Row], machinery: Machinery) -> Outcome:
         """Makes and records the runs of ``rows`` that are missing, references first.
 
@@ -125,6 +132,8 @@ class Bench:
             download=machinery.download,
             progress=machinery.progress,
         )
+        if selection.experiment.held_out:
+            dataset = dataset.without_test()  # a trial has no business with it, whatever its method does
         plan = make_plan(selection, rows, dataset, self.store)
         statuses: list[Status] = []
 

@@ -88,14 +88,18 @@ class TableEntry(_Strict):
         return [Row(method=row) if isinstance(row, str) else row for row in self.rows]
 
 
+Grid = dict[str, list[Scalar]]  # option to the values to try, every combination of them
+
+
 class Benchmarks(_Strict):
-    """The whole file."""
+    """The whole file; ``grids`` maps a name to the grids of methods, ``*`` for all that have none of their own."""
 
     version: Literal[1]
     default_profile: str
     datasets: dict[str, DatasetEntry]
     profiles: dict[str, Profile]
     tables: dict[str, TableEntry]
+    grids: dict[str, dict[str, Grid | list[Grid]]] = {}
     _home: Path = Path()
 
     @property
@@ -109,12 +113,19 @@ class Benchmarks(_Strict):
             raise unknown_name("table", name, self.tables)
         return self.tables[name]
 
+    def grid(self, name: str) -> dict[str, Grid | list[Grid]]:
+        """Returns the grids of that name by method. Raises UnknownNameError."""
+        if name not in self.grids:
+            raise unknown_name("grid", name, self.grids)
+        return self.grids[name]
+
 
 @dataclass(frozen=True)
 class Selection:
     """Which configurations a command is about: one experiment, its forget sets and its seeds.
 
     ``source`` is the data set as the user named it (``folder:PATH``); ``experiment.dataset`` is its name in the record.
+    ``remarks`` says of methods where their options come from, where that is not the profile.
     """
 
     profile: str
@@ -123,6 +134,7 @@ class Selection:
     forget: tuple[str, ...]
     seeds: tuple[int, ...]
     options: dict[str, dict[str, Scalar]]
+    remarks: tuple[str, ...] = ()
 
     @property
     def configurations(self) -> list[tuple[str, int]]:
@@ -161,12 +173,7 @@ def load(given: Path | None = None) -> Benchmarks:
         ConfigError: not YAML, an unknown key, or a value of the wrong kind; the message gives the place.
     """
     path, home = find_file(given)
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        where = getattr(problem, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise ConfigError(f"{path.name}{line} is not YAML: {getattr(problem, 'problem', problem)}.") from None
+    data = read_yaml(path)
     try:
         benchmarks = Benchmarks.model_validate(data)
     except ValidationError as problem:
@@ -185,6 +192,20 @@ def load(given: Path | None = None) -> Benchmarks:
                 f"{did_you_mean(entry.profile, benchmarks.profiles)}"
             )
     return benchmarks
+
+
+def read_yaml(path: Path) -> Any:
+    """Returns the content of a YAML file.
+
+    Raises:
+        ConfigError: it is not YAML; the message gives the line.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        where = getattr(problem, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path.name}{line} is not YAML: {getattr(problem, 'problem', problem)}.") from None
 
 
 def select(

@@ -4,6 +4,7 @@ UserError                 wrong use: exit code 2
 ├─ ConfigError            benchmarks.yaml holds something that it may not
 ├─ UnknownNameError       no such method, metric, dataset, model, setting, profile, table
 ├─ OptionError            a hyper-parameter that does not exist or a value out of its range
+├─ TuningError            no setting of a search ended
 ├─ PluginError            a plug-in file that is missing or fails
 ├─ DataError              images that are missing, unreadable or of the wrong shape
 ├─ WorkerError            a worker process was killed
@@ -33,6 +34,10 @@ class UnknownNameError(UserError):
 
 class OptionError(UserError):
     """A hyper-parameter that does not exist or a value out of its range."""
+
+
+class TuningError(UserError):
+    """No setting of a search ended."""
 
 
 class PluginError(UserError):

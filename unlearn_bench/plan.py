@@ -11,12 +11,11 @@ from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import ConfigError, unknown_name
 from unlearn_bench.methods import Method, methods
-from unlearn_bench.metrics import metrics
 from unlearn_bench.models import complete_model
 from unlearn_bench.options import complete
-from unlearn_bench.runner import Task
 from unlearn_bench.spec import RunSpec
 from unlearn_bench.store import Store
+from unlearn_bench.tasks import Task, measured
 
 ORIGINAL = "original"  # the method whose weights every approximate method starts from
 
@@ -87,7 +86,7 @@ def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store
             tasks[run.key] = Task(run, selection.profile, None if method.from_scratch else start)
     ordered = sorted(tasks.values(), key=lambda task: not task.method.from_scratch)  # stable: references first
     finished = store.finished([task.spec.key for task in ordered])
-    current = {(metric.name, metric.revision) for metric in metrics}
+    current = {(metric.name, metric.revision) for metric in measured(selection.experiment)}
 
     def is_missing(task: Task) -> bool:
         status, recorded = finished.get(task.spec.key, ("failed", set()))

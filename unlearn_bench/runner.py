@@ -6,22 +6,21 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from unlearn_bench import checkpoints, environment
-from unlearn_bench.data import Dataset, ForgetSplit, Images
+from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import DivergedError, UserError
 from unlearn_bench.journal import Journal
-from unlearn_bench.methods import Method, UnlearningProblem, methods
-from unlearn_bench.metrics import metrics
+from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build, weights_digest
 from unlearn_bench.options import changed
-from unlearn_bench.outputs import predict_splits
+from unlearn_bench.outputs import ModelOutputs, predict, predict_splits
 from unlearn_bench.progress import Progress, silent
 from unlearn_bench.spec import RunSpec
 from unlearn_bench.store import Store
@@ -34,38 +33,7 @@ from unlearn_bench.store.records import (
     NewRun,
     Status,
 )
-
-
-@dataclass(frozen=True)
-class Task:
-    """A run to make: its spec, the profile that asked for it, and the original model that it starts from.
-
-    ``start`` is the spec of the run whose weights the method starts from, or None where it trains from scratch.
-    """
-
-    spec: RunSpec
-    profile: str
-    start: RunSpec | None
-
-    @property
-    def method(self) -> Method:
-        """The registered method."""
-        return methods.get(self.spec.method)
-
-    @property
-    def model_key(self) -> str:
-        """Identity of the weights that the run makes."""
-        return self.spec.model_key(self.method.uses_forget_set)
-
-    @property
-    def start_key(self) -> str | None:
-        """Identity of the weights that the run starts from."""
-        return self.start.model_key(methods.get(self.start.method).uses_forget_set) if self.start else None
-
-    @property
-    def title(self) -> str:
-        """The run in a few words."""
-        return f"{self.spec.method}, {self.spec.experiment.dataset}, forget {self.spec.forget}, seed {self.spec.seed}"
+from unlearn_bench.tasks import Task, give, measured
 
 
 class Runner:
@@ -101,7 +69,7 @@ class Runner:
             try:
                 network, model = self.weights(task, split, journal)
                 started = time.perf_counter()
-                values = self._evaluate(network, split)
+                values = self._evaluate(network, task, split)
                 seconds = time.perf_counter() - started
             except UserError:
                 raise
@@ -115,25 +83,12 @@ class Runner:
 
     def problem(self, task: Task, split: ForgetSplit, journal: Journal) -> UnlearningProblem:
         """Returns what the method may see: the data that it declares, and nothing else."""
-        spec, method = task.spec, task.method
-        train = self.dataset.train
-        is_forget = torch.zeros(len(train), dtype=torch.bool)
-        is_forget[split.forget] = True
-        nothing = train[torch.zeros(0, dtype=torch.int64)]
-        if method.train_set == "D":
-            retain = train
-        elif method.train_set == "D_r":
-            retain = train[~is_forget]
-        elif method.train_set in ("D_f", "none"):
-            retain = nothing
-        else:
-            retain = retain_subset(train, is_forget, spec.derive_seed("retain subset", uses_method=False))
-        forget = train[is_forget] if "D_f" in method.train_set else nothing
+        spec, method, given = task.spec, task.method, give(task, self.dataset, split)
         start = self._start(task, split) if task.start else self._untrained(spec)
         return UnlearningProblem(
             original=start.eval().requires_grad_(False),
-            retain=retain,
-            forget=forget,
+            retain=given.retain,
+            forget=given.forget,
             forget_classes=split.classes,
             seed=spec.derive_seed("method", uses_forget_set=method.uses_forget_set),
             normalise=self.normalise,
@@ -206,10 +161,15 @@ class Runner:
             seed=spec.derive_seed("initial weights", uses_forget_set=method.uses_forget_set),
         ).to(self.device)
 
-    def _evaluate(self, network: Classifier, split: ForgetSplit) -> dict[str, float]:
-        outputs = predict_splits(network, self.dataset, split, self.normalise)
+    def _evaluate(self, network: Classifier, task: Task, split: ForgetSplit) -> dict[str, float]:
+        if task.spec.experiment.held_out:
+            given = give(task, self.dataset, split)
+            parts = (given.seen_retain, given.held_forget, given.held_retain, given.held_forget)
+            outputs = ModelOutputs(*(predict(network, images, self.normalise) for images in parts))
+        else:
+            outputs = predict_splits(network, self.dataset, split, self.normalise)
         values = {}
-        for metric in metrics:
+        for metric in measured(task.spec.experiment):
             value = metric.function(outputs)
             if not math.isfinite(value):
                 raise DivergedError(f"the metric {metric.name} is {value}")
@@ -251,7 +211,9 @@ class Runner:
             method=MethodRecord(
                 method.name, method.label, method.train_set, method.source, method.from_scratch, method.origin
             ),
-            metrics=tuple(MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in metrics),
+            metrics=tuple(
+                MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in measured(spec.experiment)
+            ),
             values=values,
             model=model,
             environment=Environment(
@@ -262,19 +224,6 @@ class Runner:
             ),
             evaluation_seconds=evaluation_seconds,
         )
-
-
-def retain_subset(train: Images, is_forget: torch.Tensor, seed: int) -> Images:
-    """Returns D'_r: a random subset of D_r of the size of D_f (all of D_r where that is smaller).
-
-    Args:
-        train: D.
-        is_forget: (N,) bool, membership of D_f.
-        seed: the same for every method of a configuration.
-    """
-    candidates = torch.nonzero(~is_forget)[:, 0]
-    order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
-    return train[candidates[order[: int(is_forget.sum())]].sort().values]
 
 
 @contextlib.contextmanager

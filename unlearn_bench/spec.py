@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from unlearn_bench.errors import DataError, did_you_mean
@@ -68,6 +68,8 @@ class Experiment:
         recipe: the options of ``original`` and ``retrained``, every one stated.
         precision: ``float32`` or ``bfloat16`` (autocast; metrics are float32 always).
         threads: CPU threads of one run; part of the identity, since it changes the order of floating-point sums.
+        held_out: the share of D_f and of D'_r that methods are not given and metrics read in place of everything else:
+            of tuning trials, which see neither test images nor the rest of D_r. 0 for what tables show.
     """
 
     dataset: str
@@ -79,6 +81,7 @@ class Experiment:
     recipe: dict[str, Any]
     precision: str
     threads: int
+    held_out: float = 0.0
 
     @property
     def key(self) -> str:
@@ -122,12 +125,13 @@ class RunSpec:
     def model_key(self, uses_forget_set: bool) -> str:
         """Returns the identity of the weights.
 
-        The original model is trained before anyone asks to forget: its weights do not depend on the forget set, and
-        one training serves every configuration. For all other methods this is the run's own key.
+        The original model is trained before anyone asks to forget: its weights depend neither on the forget set nor on
+        what is held out, and one training serves every configuration. For all other methods this is the run's own key.
         """
         if uses_forget_set:
             return self.key
-        return digest_of({k: v for k, v in self.canonical.items() if not k.startswith("forget")})
+        whole = replace(self, experiment=replace(self.experiment, held_out=0.0)).canonical
+        return digest_of({name: value for name, value in whole.items() if not name.startswith("forget")})
 
     def derive_seed(self, purpose: str, *, uses_forget_set: bool = True, uses_method: bool = True) -> int:
         """Returns a 63-bit seed hashed from what the random numbers of ``purpose`` depend on.

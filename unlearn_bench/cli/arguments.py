@@ -45,4 +45,7 @@ Plugin = Annotated[
         "--plugin", help="A Python file with methods or metrics of yours. Repeatable.", callback=_load_plugins
     ),
 ]
+Options = Annotated[
+    Path | None, typer.Option("--options", help="A file of options that `tune` wrote, in place of the profile's.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, NAME=VALUE. Repeatable.")]

@@ -45,6 +45,7 @@ def run(
     setting: arg.Setting = None,
     forget: arg.Forget = None,
     seed: arg.Seed = None,
+    options: arg.Options = None,
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
@@ -57,7 +58,7 @@ def run(
     """Run one method, the models it needs first, and print every metric."""
     from unlearn_bench.options import parse_pairs
 
-    bench = open_bench(config, db, profile, dataset, setting, forget, seed, precision)
+    bench = open_bench(config, db, profile, dataset, setting, forget, seed, precision, options=options)
     bench, row = bench.with_method(method, preset, parse_pairs(sets or []))
     carry_out(bench, [row], data, download, device, workers, show=[method])
 
@@ -69,6 +70,7 @@ def reproduce(
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,
     seed: arg.Seed = None,
+    options: arg.Options = None,
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
@@ -79,7 +81,7 @@ def reproduce(
     workers: arg.Workers = None,
 ) -> None:
     """Make every run of a table that is missing, references first, and print the table."""
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision)
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, options=options)
     carry_out(bench, bench.rows([table]), data, download, device, workers, tables=[table])
 
 

@@ -32,10 +32,12 @@ def open_bench(
     seed: list[int] | None = None,
     precision: str | None = None,
     create: bool = True,
+    options: Path | None = None,
 ) -> Bench:
     from unlearn_bench.bench import Bench
     from unlearn_bench.config import database_url, select
     from unlearn_bench.store import Store
+    from unlearn_bench.tuned import read_tuned
 
     benchmarks = load_config(config)
     selection = select(
@@ -47,7 +49,8 @@ def open_bench(
         seeds=seed or (),
         precision=precision,
     )
-    return Bench(benchmarks, selection, Store(database_url(benchmarks, db), create=create))
+    tuned = read_tuned(options) if options else {}
+    return Bench(benchmarks, selection, Store(database_url(benchmarks, db), create=create)).with_tuned(tuned)
 
 
 def carry_out(
@@ -76,6 +79,9 @@ def carry_out(
     if show:
         found = [run for run in bench.recorded(outcome.runs) if run.method in show]
         typer.echo(list_values(found, bench.store.metrics()))
+        for remark in bench.selection.remarks:
+            if remark.startswith(tuple(f"Options of {name}:" for name in show)):
+                typer.echo(remark)
     for name in tables:
         typer.echo("")
         show_table(bench.table(name), "text")

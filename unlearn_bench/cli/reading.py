@@ -22,6 +22,7 @@ def report(
     seed: arg.Seed = None,
     precision: arg.Precision = None,
     output: arg.Output = None,
+    options: arg.Options = None,
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
@@ -30,7 +31,9 @@ def report(
 
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
-    made = open_bench(config, db, profile, dataset, None, forget, seed, precision, create=False).table(table)
+    made = open_bench(config, db, profile, dataset, None, forget, seed, precision, create=False, options=options).table(
+        table
+    )
     if output is None:
         show_table(made, format)
         return

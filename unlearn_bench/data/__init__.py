@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,13 @@ class Dataset:
         """Number of colour channels."""
         return int(self.train.pixels.shape[1])
 
+    def without_test(self) -> Dataset:
+        """Returns the data set with an empty test split, for work that must not read it."""
+        return replace(self, test=self.test[torch.zeros(0, dtype=torch.int64)])
+
     def to(self, device: torch.device | str) -> Dataset:
         """Returns the data set on ``device``."""
-        moved = {"train": self.train.to(device), "test": self.test.to(device)}
-        return Dataset(**{**self.__dict__, **moved})
+        return replace(self, train=self.train.to(device), test=self.test.to(device))
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from unlearn_bench.data import Dataset
 from unlearn_bench.errors import PluginWarning, WorkerError
 from unlearn_bench.progress import Progress
 from unlearn_bench.registry import load_plugin, plugin_files
-from unlearn_bench.runner import Runner, Task
+from unlearn_bench.runner import Runner
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import Status
+from unlearn_bench.tasks import Task
 
 POLL_SECONDS = 0.1
 

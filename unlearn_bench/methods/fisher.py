@@ -13,7 +13,7 @@ from torch.func import functional_call, jacrev, vmap
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize
 from unlearn_bench.models import Classifier
-from unlearn_bench.options import Inert
+from unlearn_bench.options import Inert, Search
 
 Variant = Literal["expected", "empirical", "monte_carlo"]
 Parameters = dict[str, Tensor]
@@ -40,7 +40,9 @@ FORGOTTEN_VARIANCE = 1e-3  # of the forgotten classes' rows in the head, whose m
 def fisher(
     problem: UnlearningProblem,
     *,
-    alpha: Annotated[float, Field(ge=0, le=1, description="factor of the noise's variance")] = 3e-6,
+    alpha: Annotated[
+        float, Field(ge=0, le=1, description="factor of the noise's variance"), Search(1e-9, 1e-5, log=True)
+    ] = 3e-6,
     variant: Annotated[Variant, Field(description="of the Fisher information, see below")] = "expected",
     batch_size: Annotated[BatchSize, Inert()] = 8,
 ) -> Classifier:

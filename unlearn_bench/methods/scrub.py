@@ -16,6 +16,7 @@ from unlearn_bench.kernels import kl_divergence
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate, WeightDecay
 from unlearn_bench.models import Classifier
+from unlearn_bench.options import Search
 from unlearn_bench.training import make_optimizer
 
 VALIDATION_SHARE = 0.1  # of D_f, carved out where the student is rewound
@@ -40,11 +41,15 @@ def scrub(
     problem: UnlearningProblem,
     *,
     epochs: Epochs = 3,
-    msteps: Annotated[int, Field(ge=0, le=10_000, description="epochs, the first ones, that have a max pass")] = 2,
+    msteps: Annotated[
+        int, Field(ge=0, le=10_000, description="epochs, the first ones, that have a max pass"), Search(1, 10)
+    ] = 2,
     lr: LearningRate = 5e-4,
     momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of SGD")] = 0.9,
     weight_decay: WeightDecay = 5e-4,
-    alpha: Annotated[float, Field(ge=0, le=1000, description="weight of the divergence from the teacher")] = 0.001,
+    alpha: Annotated[
+        float, Field(ge=0, le=1000, description="weight of the divergence from the teacher"), Search(1e-3, 1, log=True)
+    ] = 0.001,
     gamma: Annotated[float, Field(ge=0, le=1000, description="weight of the cross-entropy")] = 0.99,
     temperature: Annotated[float, Field(gt=0, le=1000, description="of both softmax outputs, T")] = 4.0,
     batch_size: BatchSize = 128,

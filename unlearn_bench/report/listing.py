@@ -29,7 +29,7 @@ def list_runs(runs: Sequence[RunRecord]) -> str:
             r.dataset,
             r.forget,
             r.seed,
-            r.profile,
+            f"{r.profile}, trial" if r.spec["experiment"]["held_out"] else r.profile,
             r.status,
             f"{r.finished_at:%Y-%m-%d %H:%M}",
         ]
@@ -83,6 +83,7 @@ def describe_run(run: RunRecord, metrics: Mapping[str, MetricRecord]) -> str:
         ("recipe", _pairs(run.spec["experiment"]["recipe"])),
         ("precision", f"{run.precision}, {run.spec['experiment']['threads']} CPU threads"),
         ("profile", run.profile),
+        ("held out", f"{run.spec['experiment']['held_out']:g} of D_f and of D'_r, measured in place of all else"),
         ("finished", f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("code", run.environment.code_version),
         ("packages", _pairs(run.environment.packages)),

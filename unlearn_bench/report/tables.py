@@ -103,6 +103,7 @@ def build_table(name: str, entry: TableEntry, selection: Selection, store: Store
         expected=expected,
         notes=(
             *_provenance(selection, used),
+            *selection.remarks,
             *_origins(used, method_records),
             *_shortfalls(name, entry, by_row, selection),
         ),

@@ -1,0 +1,112 @@
+"""A run to make, and which training images its method is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from unlearn_bench.data import Dataset, ForgetSplit, Images
+from unlearn_bench.errors import DataError
+from unlearn_bench.methods import Method, methods
+from unlearn_bench.metrics import Metric, metrics
+from unlearn_bench.spec import Experiment, RunSpec
+
+# what tuning reads of a trial: all that needs neither many images nor a retrained model
+TRIAL_METRICS = ("acc_retain", "acc_forget", "da", "nmi")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to make: its spec, the profile that asked for it, and the original model that it starts from.
+
+    ``start`` is the spec of the run whose weights the method starts from, or None where it trains from scratch.
+    """
+
+    spec: RunSpec
+    profile: str
+    start: RunSpec | None
+
+    @property
+    def method(self) -> Method:
+        """The registered method."""
+        return methods.get(self.spec.method)
+
+    @property
+    def model_key(self) -> str:
+        """Identity of the weights that the run makes."""
+        return self.spec.model_key(self.method.uses_forget_set)
+
+    @property
+    def start_key(self) -> str | None:
+        """Identity of the weights that the run starts from."""
+        return self.start.model_key(methods.get(self.start.method).uses_forget_set) if self.start else None
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        return f"{self.spec.method}, {self.spec.experiment.dataset}, forget {self.spec.forget}, seed {self.spec.seed}"
+
+
+@dataclass(frozen=True)
+class Given:
+    """The training images of a configuration, as its method is given them and, of a trial, what is held out.
+
+    Attributes:
+        retain, forget: what the method is given: D'_r or what else it declares, and D_f; empty where it declares none.
+        seen_retain, held_retain, held_forget: D'_r without what is held out, and what is, whatever the method declares.
+            Without a share to hold out, the latter two are empty.
+    """
+
+    retain: Images
+    forget: Images
+    seen_retain: Images
+    held_retain: Images
+    held_forget: Images
+
+
+def measured(experiment: Experiment) -> list[Metric]:
+    """Returns the metrics that a run of an experiment is to have."""
+    return [metrics.get(name) for name in TRIAL_METRICS] if experiment.held_out else list(metrics)
+
+
+def give(task: Task, dataset: Dataset, split: ForgetSplit) -> Given:
+    """Returns the images that the task's method declares to need, and nothing else of the data set."""
+    spec, train, train_set = task.spec, dataset.train, task.method.train_set
+    is_forget = torch.zeros(len(train), dtype=torch.bool)
+    is_forget[split.forget] = True
+    nothing = train[torch.zeros(0, dtype=torch.int64)]
+    seed = spec.derive_seed("retain subset", uses_method=False)
+    share, held_seed = spec.experiment.held_out, spec.derive_seed("held out", uses_method=False)
+    seen_retain, held_retain = hold_out(retain_subset(train, is_forget, seed), share, held_seed)
+    seen_forget, held_forget = hold_out(train[is_forget], share, held_seed)
+    retain = {"D": train, "D_r": train[~is_forget], "D_f": nothing, "none": nothing}.get(train_set, seen_retain)
+    return Given(retain, seen_forget if "D_f" in train_set else nothing, seen_retain, held_retain, held_forget)
+
+
+def retain_subset(train: Images, is_forget: torch.Tensor, seed: int) -> Images:
+    """Returns D'_r: a random subset of D_r of the size of D_f (all of D_r where that is smaller).
+
+    Args:
+        train: D.
+        is_forget: (N,) bool, membership of D_f.
+        seed: the same for every method of a configuration.
+    """
+    candidates = torch.nonzero(~is_forget)[:, 0]
+    order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
+    return train[candidates[order[: int(is_forget.sum())]].sort().values]
+
+
+def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images]:
+    """Returns the images in two parts, each in its order, the second a ``share`` of them drawn at random.
+
+    A share above 0 holds out one image at least and leaves one at least.
+
+    Raises:
+        DataError: fewer than two images and a share above 0.
+    """
+    if share and len(images) < 2:
+        raise DataError("A share of the forget set is to be held out, and it has fewer than two images.")
+    held = min(len(images) - 1, max(1, round(share * len(images)))) if share else 0
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    return images[order[held:].sort().values], images[order[:held].sort().values]

@@ -1,0 +1,82 @@
+"""The file of tuned options: what ``tune`` chose for each method, how, and at what cost. No torch here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unlearn_bench.config import Scalar, read_yaml
+from unlearn_bench.errors import ConfigError
+
+Objective = Literal["honest", "oracle"]
+HEADER = "# Written by `unlearn-bench tune`; read by --options of run, reproduce and report.\n"
+
+
+class Tuned(BaseModel):
+    """The options that tuning chose for a method, and where they come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    options: dict[str, Scalar] = Field(description="all that differ from the method's defaults")
+    objective: Objective
+    search: str = Field(description="the grid, or the sampler")
+    profile: str
+    dataset: str
+    forget: list[str]
+    seeds: list[int]
+    score: float = Field(description="of the chosen options, by the objective")
+    settings: int = Field(description="tried")
+    runs: int = Field(description="made for it: settings × configurations")
+    method_seconds: float = Field(description="of all these runs")
+    evaluation_seconds: float
+    forward_images: int
+    backward_images: int
+
+    @property
+    def sentence(self) -> str:
+        """Where the options come from, for people; the oracle is named as such."""
+        reads = (
+            "the ORACLE objective, which reads test images and the retrained model"
+            if self.objective == "oracle"
+            else "the honest objective, which reads neither test images nor a retrained model"
+        )
+        seconds = self.method_seconds + self.evaluation_seconds
+        return f"tuned by {reads} ({self.search}, {self.settings} settings, {self.runs} runs, {seconds:.0f} s)"
+
+
+def read_tuned(file: Path) -> dict[str, Tuned]:
+    """Returns what a file holds for each method.
+
+    Raises:
+        ConfigError: no such file, or not one of tuned options.
+    """
+    if not file.is_file():
+        raise ConfigError(f"There is no file {file}. Give --options a file that `unlearn-bench tune` wrote.")
+    data = read_yaml(file)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file.name} holds no methods, expected a file that `unlearn-bench tune` wrote.")
+    try:
+        return {str(name): Tuned.model_validate(entry) for name, entry in data.items()}
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{file.name}: {place}: {first['msg']}. Expected a file that `unlearn-bench tune` wrote."
+        ) from None
+
+
+def write_tuned(file: Path, method: str, entry: Tuned) -> None:
+    """Puts a method's entry in the file, beside those of other methods, whole or not at all."""
+    entries = read_tuned(file) if file.exists() else {}
+    entries[method] = entry
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {name: entries[name].model_dump() for name in sorted(entries)}
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        part.write_text(HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
