@@ -68,7 +68,7 @@ BUDGETS = {
     "neggrad": ({"epochs": 3}, (72, 72, 72)),
     "neggrad_ft": ({"epochs": 2}, (96, 96, 96)),
     "scrub": ({"epochs": 3, "msteps": 2}, (120, 240, 120)),  # the teacher passes forward as well
-    "fisher": ({}, (24, 48, 240)),  # the outputs, then a gradient for each of ten classes
+    "fisher": ({}, (24, 24, 240)),  # a gradient for each of ten classes
     "calibration": ({}, (24, 24, 0)),
     "bias_cheat": ({}, (0, 0, 0)),
     # two whole pairs of epochs (one batch each): U_k from all of D'_r before each forget phase

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 
 # a part may import those before it, and those it names beside
 ORDER = [
-    "errors", "progress", "registry", "options", "spec", "kernels", "journal", "data", "models", "budget",
+    "errors", "progress", "registry", "options", "spec", "kernels", "journal", "data", "models", "budget", "curvature",
     "training", "outputs", "checkpoints", "methods", "metrics", "config", "tuned", "store", "report", "environment",
     "conformance", "tasks", "runner", "plan", "executors", "catalogue", "bench", "tuning", "terminal", "cli",
 ]  # fmt: skip

@@ -94,6 +94,7 @@ class Runner:
             normalise=self.normalise,
             augment=spec.experiment.augment,
             precision=getattr(torch, spec.experiment.precision),
+            held_out=0.0 if method.from_scratch else spec.experiment.held_out,
             journal=journal,
         )
 

@@ -58,14 +58,17 @@ def read_tuned(file: Path) -> dict[str, Tuned]:
     data = read_yaml(file)
     if not isinstance(data, dict):
         raise ConfigError(f"{file.name} holds no methods, expected a file that `unlearn-bench tune` wrote.")
-    try:
-        return {str(name): Tuned.model_validate(entry) for name, entry in data.items()}
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{file.name}: {place}: {first['msg']}. Expected a file that `unlearn-bench tune` wrote."
-        ) from None
+    entries = {}
+    for name, content in data.items():
+        try:
+            entries[str(name)] = Tuned.model_validate(content)
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            place = ".".join(str(part) for part in (name, *first["loc"]))
+            raise ConfigError(
+                f"{file.name}: {place}: {first['msg']}. Expected a file that `unlearn-bench tune` wrote."
+            ) from None
+    return entries
 
 
 def write_tuned(file: Path, method: str, entry: Tuned) -> None:

@@ -7,6 +7,7 @@ and never another method.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -41,6 +42,8 @@ class UnlearningProblem:
         normalise: uint8 pixels to the model's input.
         augment: what training does to images.
         precision: of forward passes in training.
+        held_out: the share that is missing from ``retain`` and ``forget`` in a tuning trial: batches are made smaller
+            by it, so that an epoch has as many steps as in the run that the trial stands for.
         journal: counts and curves.
     """
 
@@ -52,6 +55,7 @@ class UnlearningProblem:
     normalise: Normalise
     augment: str = "none"
     precision: torch.dtype = torch.float32
+    held_out: float = 0.0
     journal: Journal = field(default_factory=Journal)
 
     def copy_of_original(self) -> Classifier:
@@ -125,9 +129,10 @@ class UnlearningProblem:
         train_epoch(network, batches, optimizer, loss, self.journal, autocast, curve=curve, steps=steps)
 
     def _batches(self, images: Images, batch_size: int, seed: int) -> Batches:
+        steps = math.ceil(round(len(images) / (1 - self.held_out)) / batch_size)
         return Batches(
             images,
-            batch_size=batch_size,
+            batch_size=math.ceil(len(images) / steps) if self.held_out and steps else batch_size,
             seed=seed,
             normalise=self.normalise,
             augment=self.augment,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
-from torch.func import functional_call, jacrev, vmap
 
+from unlearn_bench.curvature import squared_gradients
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize
 from unlearn_bench.models import Classifier
@@ -44,13 +44,13 @@ def fisher(
         float, Field(ge=0, le=1, description="factor of the noise's variance"), Search(1e-9, 1e-5, log=True)
     ] = 3e-6,
     variant: Annotated[Variant, Field(description="of the Fisher information, see below")] = "expected",
-    batch_size: Annotated[BatchSize, Inert()] = 8,
+    batch_size: Annotated[BatchSize, Inert()] = 64,
 ) -> Classifier:
     """The original model with Gaussian noise of variance α / (F + ε) added to its weights.
 
     F is the diagonal of the Fisher information of D'_r: E_x Σ_y p(y|x) (∂ log p(y|x) / ∂θ)², the square of each
-    sample's gradient for each class, never of a mean over samples. Neither it nor the result depends on ``batch_size``,
-    which bounds memory: K gradients of every sample in a batch are held at once.
+    sample's gradient for each class, never of a mean over samples. Neither it nor the result depends on ``batch_size``
+    beyond rounding; it bounds memory.
     """
     network = problem.copy_of_original().eval()
     generator = torch.Generator().manual_seed(problem.seed)
@@ -82,34 +82,30 @@ def fisher_diagonal(
     """Returns the diagonal of the Fisher information of D'_r, a tensor of each parameter's shape by its name.
 
     Args:
-        network: in evaluation mode; not changed.
+        network: in evaluation mode, every parameter trainable; not changed.
         problem: its retain images, as they are, without augmentation.
         variant: ``expected``: Σ_y p(y|x) g_y²; ``empirical``: g_y² at the label; ``monte_carlo``: at one class drawn
             from p(·|x), with ``generator``.
-        batch_size: samples whose gradients are held at once.
+        batch_size: samples that are taken at once.
     """
-    parameters = {name: value.detach() for name, value in network.named_parameters()}
-
-    def weighted_log_p(parameters: Parameters, x: Tensor, weight: Tensor) -> Tensor:
-        logits: Tensor = functional_call(network, parameters, (x[None],))[0]
-        return weight.sqrt() * logits.log_softmax(dim=0)  # (K,): the squares of its gradients sum to Σ_y w_y g_y²
-
-    gradients: Callable[..., Parameters] = vmap(jacrev(weighted_log_p), in_dims=(None, 0, 0))
-    total = {name: torch.zeros_like(value) for name, value in parameters.items()}
+    total = {name: torch.zeros_like(value) for name, value in network.named_parameters()}
     retain = problem.retain
     batches = list(zip(retain.pixels.split(batch_size), retain.labels.split(batch_size), strict=True))
     problem.journal.plan(len(batches))
     for pixels, labels in batches:
-        x = problem.normalise(pixels)
-        with torch.no_grad():
-            p = network(x).softmax(dim=1)  # (B, K)
-        weights = p if variant == "expected" else torch.zeros_like(p)
-        if variant != "expected":
-            drawn = torch.multinomial(p.cpu(), 1, generator=generator)[:, 0].to(p.device)
-            weights[torch.arange(len(p)), labels if variant == "empirical" else drawn] = 1.0
-        for name, gradient in gradients(parameters, x, weights).items():  # (B, K, *shape)
-            total[name] += gradient.square().sum(dim=(0, 1)) / len(retain)
-        problem.journal.drew(len(x))
-        problem.journal.passed(forward=len(x), backward=p.numel())  # a gradient for each class
+
+        def weigh(p: Tensor, labels: Tensor = labels) -> Tensor:
+            if variant == "expected":
+                return p
+            drawn = labels if variant == "empirical" else _draw(p, generator)
+            return F.one_hot(drawn, p.shape[1]).to(p)
+
+        for name, square in squared_gradients(network, problem.normalise(pixels), weigh).items():
+            total[name] += square / len(retain)
+        problem.journal.drew(len(pixels))
         problem.journal.step()
     return total
+
+
+def _draw(p: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.multinomial(p.cpu(), 1, generator=generator)[:, 0].to(p.device)

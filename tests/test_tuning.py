@@ -1,0 +1,219 @@
+"""Tuning: what it reads, what it chooses, and that nothing of it is lost."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_problem
+from test_cli import command
+
+from unlearn_bench.bench import Bench, Machinery
+from unlearn_bench.config import Row
+from unlearn_bench.data import Dataset, ForgetSplit, Images, load
+from unlearn_bench.data.settings import settings
+from unlearn_bench.errors import ConfigError, DataError, OptionError, TuningError, UnknownNameError
+from unlearn_bench.journal import Journal
+from unlearn_bench.metrics.accuracy import top1
+from unlearn_bench.metrics.alignment import da
+from unlearn_bench.metrics.clustering import nmi
+from unlearn_bench.outputs import ModelOutputs, predict
+from unlearn_bench.plan import make_plan
+from unlearn_bench.runner import Runner
+from unlearn_bench.tasks import give, hold_out
+from unlearn_bench.tuned import read_tuned
+from unlearn_bench.tuning import HELD_OUT, tune
+
+GRID = """
+grids:
+  paper: {"*": {lr: [0.1, 0.001]}, neggrad: {lr: [0.0001, 0.00001]}}
+  two: {muda: [{optimizer: [sgd], lr: [0.1, 0.01]}, {optimizer: [adam], lr: [0.001]}]}
+  wild: {neggrad: {lr: [10.0], epochs: [400]}}
+  wrong: {ft: {lr: [-1.0]}}
+"""
+
+
+@pytest.fixture
+def home(home: Path) -> Path:
+    (home / "benchmarks.yaml").write_text((home / "benchmarks.yaml").read_text() + GRID)
+    return home
+
+
+def class_split(dataset: Dataset, forget: str) -> ForgetSplit:
+    found: ForgetSplit = settings.get("class").function(dataset, forget)
+    return found
+
+
+def test_a_search_chooses_the_best_by_held_out_images_alone(bench: Bench, machinery: Machinery) -> None:
+    """Every score again by hand: the weights that were stored, on the images that were held out."""
+    chosen, ranked = tune(bench, "ft", machinery)
+    assert (chosen.settings, chosen.runs, chosen.search) == (2, 4, "grid paper")
+    assert chosen.options == {"epochs": 2, **ranked[0].options}
+    dataset = load("digits", folder=Path("nowhere"), train_per_class=24, test_per_class=8)
+    held = replace(bench.selection.experiment, held_out=HELD_OUT)
+    trial_bench = replace(bench, selection=replace(bench.selection, experiment=held))
+    runner = Runner(bench.store, dataset.without_test(), torch.device("cpu"))
+    for trial in ranked:
+        plan = make_plan(trial_bench.selection, [Row(method="ft", options=trial.options)], dataset, bench.store)
+        tasks = [task for task in plan.tasks if task.spec.method == "ft"]
+        assert not plan.missing
+        shares = []
+        for task in tasks:
+            split = class_split(dataset, task.spec.forget)
+            network, _ = runner.weights(task, split, Journal())
+            given = give(task, dataset, split)
+            seen, kept, gone = (
+                predict(network, images, runner.normalise)
+                for images in (given.seen_retain, given.held_retain, given.held_forget)
+            )
+            outputs = ModelOutputs(seen, gone, kept, gone)
+            shares.append((top1(kept) / 100 + 1 - top1(gone) / 100 + da(outputs) + 1 - nmi(outputs)) / 4)
+        assert trial.score == pytest.approx(sum(shares) / 2)
+    assert ranked[0].score >= ranked[1].score or not ranked[1].usable
+
+
+def test_honest_tuning_reads_no_test_image_and_no_retrained_model(
+    bench: Bench, machinery: Machinery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its choice and every number stay when the test images are noise, and no retrained model is ever made."""
+    chosen, ranked = tune(bench, "ft", machinery)
+    assert {run.method for run in bench.store.runs()} == {"original", "ft"}
+    assert {run.spec["experiment"]["held_out"] for run in bench.store.runs()} == {HELD_OUT}
+
+    def noisy(*arguments: object, **options: object) -> Dataset:
+        real = load(*arguments, **options)  # type: ignore[arg-type]
+        noise = torch.randint(0, 256, real.test.pixels.shape, dtype=torch.uint8)
+        return replace(real, test=Images(noise, real.test.labels.flip(0)))
+
+    monkeypatch.setattr("unlearn_bench.data.load", noisy)
+    other = replace(bench, store=type(bench.store)(f"{bench.store.url}.other"))
+    again, repeated = tune(other, "ft", machinery)
+    assert [(trial.options, trial.score) for trial in ranked] == [(trial.options, trial.score) for trial in repeated]
+    assert again.options == chosen.options
+
+
+def test_what_is_held_out_is_not_given(bench: Bench, digits: Dataset) -> None:
+    held = replace(bench.selection, experiment=replace(bench.selection.experiment, held_out=HELD_OUT))
+    (task, *_) = [
+        task for task in make_plan(held, [Row(method="muda")], digits, bench.store).tasks if task.spec.method == "muda"
+    ]
+    given = give(task, digits, class_split(digits, "1"))
+    for seen, out in ((given.retain, given.held_retain), (given.forget, given.held_forget)):
+        assert (len(seen), len(out)) == (19, 5)
+        assert not set(seen.digests) & set(out.digests)
+    assert set(given.forget.labels.tolist()) == set(given.held_forget.labels.tolist()) == {1}
+    whole, nothing = hold_out(digits.train, 0.0, 1)
+    assert (whole.digests, len(nothing)) == (digits.train.digests, 0)
+    with pytest.raises(DataError, match="fewer than two"):
+        hold_out(digits.train[torch.tensor([0])], 0.2, 1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 10, 24, 64])
+def test_a_trial_makes_as_many_steps_as_the_run_it_stands_for(
+    batch_size: int, digits: Dataset, split: ForgetSplit
+) -> None:
+    whole = make_problem(digits, split)
+    trial = replace(whole, forget=whole.forget[torch.arange(19)], held_out=HELD_OUT)
+    steps = len(whole.forget_batches(batch_size))
+    batches = [len(y) for _, y in trial.forget_batches(batch_size)]
+    assert sum(batches) == 19
+    assert len(batches) == min(steps, 19) or len(batches) == steps - 1  # where batches do not divide what is left
+
+
+def test_an_interrupted_search_goes_on_where_it_stopped(bench: Bench, machinery: Machinery) -> None:
+    def stop(_line: str) -> None:
+        if bench.store.count() == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(bench, "ft", replace(machinery, say=stop))
+    kept = {run.id for run in bench.store.runs()}
+    assert len(kept) == 4
+    lines: list[str] = []
+    chosen, _ = tune(bench, "ft", replace(machinery, say=lines.append))
+    assert len(lines) == 2
+    assert kept < {run.id for run in bench.store.runs()}
+    assert chosen == tune(bench, "ft", machinery)[0]
+
+
+def test_trials_show_in_no_table(bench: Bench, machinery: Machinery) -> None:
+    tune(bench, "ft", machinery)
+    assert bench.recorded_selection.configurations
+    assert bench.store.runs(experiment_key=bench.selection.experiment.key) == []
+
+
+def test_lists_of_grids_and_the_oracle(bench: Bench, machinery: Machinery) -> None:
+    chosen, ranked = tune(bench, "muda", machinery, grid="two", objective="oracle")
+    assert chosen.settings == 3
+    assert "ORACLE" in chosen.sentence
+    assert {run.method for run in bench.store.runs()} == {"original", "retrained", "muda"}
+    reference = {(run.forget, run.seed): run.values for run in bench.store.runs(method="retrained")}
+    gaps = [abs(run.values["lp_forget"] - reference[run.forget, run.seed]["lp_forget"]) / 100 for run in ranked[0].runs]
+    assert ranked[0].shares["lp_forget"] == pytest.approx(sum(gaps) / 2)
+    assert ranked[0].score == pytest.approx(1 - sum(ranked[0].shares.values()) / len(ranked[0].shares))
+    assert ranked[0].score >= ranked[1].score >= ranked[2].score
+
+
+def test_optunas_trials_are_the_same_every_time(bench: Bench, machinery: Machinery) -> None:
+    chosen, ranked = tune(bench, "neggrad", machinery, trials=5)
+    assert len({json.dumps(trial.options) for trial in ranked}) == 5
+    assert all(1e-5 <= trial.options["lr"] <= 1 and 1 <= trial.options["epochs"] <= 20 for trial in ranked)
+    lines: list[str] = []
+    assert tune(bench, "neggrad", replace(machinery, say=lines.append), trials=5)[0] == chosen
+    assert lines == []
+
+
+def test_a_search_that_diverges_everywhere_says_so(bench: Bench, machinery: Machinery) -> None:
+    with pytest.raises(TuningError, match="No setting of neggrad ended"):
+        tune(bench, "neggrad", machinery, grid="wild")
+
+
+@pytest.mark.parametrize(
+    ("method", "choice", "error", "sentence"),
+    [
+        ("original", {}, OptionError, "is a reference"),
+        ("ft", {"grid": "papers"}, UnknownNameError, "No grid named 'papers'. Did you mean 'paper'?"),
+        ("fisher", {}, OptionError, r"has nothing for the method 'fisher'.*its declared ranges \(alpha\)"),
+        ("ft", {"grid": "wrong"}, OptionError, "Option 'lr' of the method 'ft' is -1.0"),
+        ("bias_cheat", {"trials": 2}, OptionError, "declares no range"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_sentence(
+    method: str, choice: dict[str, str], error: type[Exception], sentence: str, bench: Bench, machinery: Machinery
+) -> None:
+    with pytest.raises(error, match=sentence):
+        tune(bench, method, machinery, **choice)  # type: ignore[arg-type]
+    assert bench.store.count() == 0
+
+
+def test_the_path_of_a_tuner(home: Path) -> None:
+    """Tune, then run and reproduce with what was found, as typed."""
+    tuned = command("tune", "--method", "ft", "--forget", "1", "--objective", "oracle")
+    assert tuned.returncode == 0, tuned.stderr
+    assert "ORACLE objective" in tuned.stdout
+    file = home / "results" / "tuned" / "tiny.yaml"
+    assert read_tuned(file)["ft"].objective == "oracle"
+    assert command("tune", "--method", "neggrad", "--forget", "1").returncode == 0
+    assert set(read_tuned(file)) == {"ft", "neggrad"}
+    made = command("run", "--method", "ft", "--forget", "1", "--options", str(file))
+    assert "Options of ft: tuned by the ORACLE objective" in made.stdout
+    assert "0 of 2 runs made" in made.stderr
+    table = command("reproduce", "--table", "3", "--forget", "1", "--options", str(file))
+    assert table.returncode == 0, table.stderr
+    assert "ORACLE" in table.stdout
+    assert "trial" in command("runs", "--method", "neggrad").stdout
+    (home / "bad.yaml").write_text("ft: {options: 3}")
+    refused = command("run", "--method", "ft", "--options", "bad.yaml")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "bad.yaml: ft." in refused.stderr
+    both = command("tune", "--method", "ft", "--grid", "paper", "--trials", "3")
+    assert (both.returncode, both.stderr) == (2, "--grid and --trials are two ways to search. Give one of them.\n")
+
+
+def test_a_file_of_tuned_options_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no file"):
+        read_tuned(tmp_path / "gone.yaml")
+    (tmp_path / "list.yaml").write_text("[1]")
+    with pytest.raises(ConfigError, match="holds no methods"):
+        read_tuned(tmp_path / "list.yaml")
