@@ -15,7 +15,7 @@ from unlearn_bench.training import freeze_all_but, make_optimizer
     note=(
         "Where the original model fits its training data to the last digit, the cross-entropy of D'_r has no "
         "gradient left that would silence the forgotten class: weight decay does, since nothing in D'_r holds "
-        "that class's weights up. Found by benchmarks/search_options.py (results/search/)."
+        "that class's weights up. Found by tuning (results/tuned/)."
     ),
 )
 def ft_classifier(

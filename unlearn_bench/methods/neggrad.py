@@ -13,9 +13,9 @@ from unlearn_bench.training import make_optimizer, negative_cross_entropy
     note=(
         "The default learning rate is of the paper's grid {1e-4, 1e-5}; epochs and batch size are silent "
         "there. Where the original model fits its training data to the last digit, ascent starts with almost "
-        "no gradient and, once it has one, runs away: on the demo profile benchmarks/search_options.py found "
-        "settings that move next to nothing and settings that destroy the model, and the profile takes the "
-        "best of the former (results/search/)."
+        "no gradient and, once it has one, runs away: on the demo profile tuning found settings that move next "
+        "to nothing and settings that destroy the model, and the profile takes the best of the former "
+        "(results/tuned/)."
     ),
 )
 def neggrad(
