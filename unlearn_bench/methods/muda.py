@@ -28,7 +28,7 @@ Teacher = Literal["current", "original"]
     note=(
         "The paper prints lr 1e-3, 200 iterations, alpha 0.1 and beta 0.01, and is silent on the optimizer "
         "and the batch size. With plain SGD the printed values move next to nothing (preset paper); with Adam "
-        "they are the best of what tuning tried on the demo profile (results/tuned/), and so the defaults."
+        "they are the defaults: tuning on the demo profile scored them 0.847, its best setting 0.857 (results/tuned/)."
     ),
 )
 def muda(
