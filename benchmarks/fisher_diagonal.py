@@ -96,11 +96,11 @@ def main() -> None:
             "what": name,
             "seconds": statistics.median(times[name]),
             "times faster": slow / statistics.median(times[name]),
-            "relative error": f"{errors[name]:.1e}",
+            "relative error": errors[name],
         }
         for name in work
     ]
-    print(tabulate(rows, headers="keys", floatfmt=".2f"))
+    print(tabulate(rows, headers="keys", floatfmt=("", ".2f", ".2f", ".1e")))
     target = Path(__file__).parent.parent / "results" / "fisher-diagonal.json"
     target.write_text(
         json.dumps(

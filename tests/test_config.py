@@ -9,6 +9,7 @@ from unlearn_bench.config import Row, database_url, find_file, load, select
 from unlearn_bench.errors import ConfigError, OptionError, UnknownNameError
 from unlearn_bench.metrics import metrics
 from unlearn_bench.plan import check
+from unlearn_bench.tuned import read_tuned
 
 SHIPPED = Path(__file__).parent.parent / "benchmarks.yaml"
 
@@ -121,3 +122,10 @@ def test_the_file_is_found_upwards_and_results_lie_beside_it(home: Path, monkeyp
     assert database_url(load(), "sqlite:///y") == "sqlite:///y"
     with pytest.raises(ConfigError, match=r"There is no file nowhere\.yaml"):
         load(Path("nowhere.yaml"))
+
+
+def test_the_demos_options_are_those_that_tuning_chose() -> None:
+    """Nothing in the demo's table was chosen by hand."""
+    tuned = read_tuned(SHIPPED.parent / "results" / "tuned" / "demo.yaml")
+    assert {name: entry.options for name, entry in tuned.items()} == load(SHIPPED).profiles["demo"].options
+    assert {entry.objective for entry in tuned.values()} == {"honest"}
