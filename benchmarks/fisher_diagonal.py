@@ -22,8 +22,9 @@ from tabulate import tabulate
 from torch import Tensor
 
 from unlearn_bench import environment
-from unlearn_bench.data import Images, load
+from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
+from unlearn_bench.data.loading import load
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.methods.fisher import fisher_diagonal
 from unlearn_bench.models import Classifier, build

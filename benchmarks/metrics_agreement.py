@@ -26,9 +26,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from unlearn_bench.bench import Bench
-from unlearn_bench.config import database_url, load, select
-from unlearn_bench.data import data_folder
-from unlearn_bench.data import load as load_images
+from unlearn_bench.config import database_url, load
+from unlearn_bench.data.loading import data_folder
+from unlearn_bench.data.loading import load as load_images
 from unlearn_bench.data.settings import settings
 from unlearn_bench.environment import machine, packages
 from unlearn_bench.journal import Journal
@@ -36,6 +36,7 @@ from unlearn_bench.metrics import metrics
 from unlearn_bench.outputs import ModelOutputs, Outputs, predict_splits
 from unlearn_bench.plan import make_plan
 from unlearn_bench.runner import Runner
+from unlearn_bench.selection import select
 from unlearn_bench.store import Store
 
 Array = Any
@@ -152,13 +153,13 @@ def main() -> None:
     )
     runner = Runner(bench.store, dataset, torch.device("cpu"))
     torch.set_num_threads(subset.threads)
-    plan = make_plan(bench.selection, bench.rows(["A"]), dataset, bench.store)
+    plan = make_plan(bench.selection, bench.benchmarks.table("A").full_rows, dataset, bench.store)
     differences: dict[str, list[float]] = {name: [] for name in REFERENCES}
     seconds = {"ours": 0.0, "reference": 0.0}
     for task in plan.tasks:
         split = settings.get(task.spec.experiment.setting).function(dataset, task.spec.forget)
         network, _ = runner.weights(task, split, Journal())
-        outputs = predict_splits(network, dataset, split, runner.normalise)
+        outputs = predict_splits(network, dataset.test, split, runner.normalise)
         for name, reference in REFERENCES.items():
             started = time.perf_counter()
             ours = metrics.get(name).function(outputs)

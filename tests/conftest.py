@@ -8,9 +8,9 @@ import torch
 
 from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import load as load_config
-from unlearn_bench.config import select
-from unlearn_bench.data import Dataset, ForgetSplit, load
+from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
+from unlearn_bench.data.loading import load
 from unlearn_bench.data.settings import settings
 from unlearn_bench.methods import Method, UnlearningProblem
 from unlearn_bench.models import build
@@ -23,15 +23,16 @@ SMALL = """
 version: 1
 default_profile: tiny
 datasets:
-  digits: {profile: tiny, augment: none}
-  cifar10: {profile: tiny, augment: crop_flip}
-  folder: {profile: tiny, augment: none}
+  digits: {profile: tiny, augment: none, forget: {class: [1, 3], backdoor: [2], random: [10%]}}
+  digit_pairs: {profile: tiny, augment: none, forget: {subclass: [1, 3]}}
+  cifar10: {profile: tiny, augment: crop_flip, forget: {class: [1]}}
+  folder: {profile: tiny, augment: none, forget: {class: [0]}}
 profiles:
   tiny:
     title: a few digits
     dataset: digits
-    subset: {train_per_class: 24, test_per_class: 8}
-    forget: [1, 3]
+    subset: {digits: {train_per_class: 24, test_per_class: 8}}
+    settings: {backdoor: {size: 2, corner: top_left, rate: 0.1}, random: {stratified: true}}
     seeds: [0]
     model: {name: resnet18, width: 4, groups: 2}
     recipe: {epochs: 3, batch_size: 16, lr: 0.1, decay: 0.998, weight_decay: 0.001}
@@ -117,7 +118,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def bench(home: Path) -> Bench:
     benchmarks = load_config()
-    return Bench(benchmarks, select(benchmarks), Store(f"sqlite:///{home / 'results' / 'runs.sqlite'}"))
+    return Bench.choose(benchmarks, Store(f"sqlite:///{home / 'results' / 'runs.sqlite'}"))
 
 
 @pytest.fixture

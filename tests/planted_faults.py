@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from unlearn_bench.data import load
+from unlearn_bench.data.loading import load
 from unlearn_bench.errors import DivergedError
 from unlearn_bench.kernels import kl_divergence
 from unlearn_bench.methods import UnlearningProblem, method

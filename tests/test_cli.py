@@ -73,7 +73,10 @@ BAD = {
     "unknown dataset": (("train", "--dataset", "mnist"), "No dataset named 'mnist'."),
     "folder": (("train", "--dataset", "folder:nowhere"), "There is no folder 'nowhere'."),
     "profile": (("train", "--profile", "papper"), "No profile named 'papper'."),
-    "setting": (("train", "--setting", "klass"), "No setting named 'klass'. Did you mean 'class'?"),
+    "setting": (
+        ("train", "--setting", "klass"),
+        "for the data set 'digits'. Did you mean 'class'? Give --forget.",
+    ),
     "device": (("train", "--device", "cuda:99"), "Device 'cuda:99' is not on this machine."),
     "precision": (("train", "--precision", "int4"), "Precision is 'int4', expected float32 or bfloat16."),
     "table": (("reproduce", "--table", "33"), "No table named '33'."),

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from conftest import SMALL
 
-from unlearn_bench.config import Row, database_url, find_file, load, select
+from unlearn_bench.config import Row, database_url, find_file, load
 from unlearn_bench.errors import ConfigError, OptionError, UnknownNameError
 from unlearn_bench.metrics import metrics
 from unlearn_bench.plan import check
+from unlearn_bench.selection import select
 from unlearn_bench.tuned import read_tuned
 
 SHIPPED = Path(__file__).parent.parent / "benchmarks.yaml"
@@ -18,7 +19,8 @@ def test_the_shipped_file_agrees_with_the_code() -> None:
     benchmarks = load(SHIPPED)
     for profile in benchmarks.profiles:
         for entry in benchmarks.tables.values():
-            check(select(benchmarks, profile=profile), entry.full_rows)
+            for row in entry.full_rows:
+                check(select(benchmarks, profile=profile, table=entry, row=row), [row])
             assert set(entry.metrics) <= set(metrics.names())
 
 
@@ -62,7 +64,7 @@ def test_anything_that_changes_numbers_changes_the_key() -> None:
             "profiles.tiny.dataset: there is no data set 'digit' under `datasets`.",
         ),
         (
-            ("{profile: tiny, augment: none}", "{profile: tini, augment: none}"),
+            ("digits: {profile: tiny,", "digits: {profile: tini,"),
             "there is no profile 'tini'. Did you mean 'tiny'?",
         ),
         (("augment: none", "augment: blur"), "datasets.digits.augment is 'blur'"),

@@ -14,8 +14,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
-from unlearn_bench.data import Dataset, Splits, canonical, load
+from unlearn_bench.data import Dataset, Splits
 from unlearn_bench.data.cifar10 import CLASSES
+from unlearn_bench.data.loading import canonical, load
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import DataError
 

@@ -15,9 +15,10 @@ from torch.nn.functional import one_hot
 from unlearn_bench.metrics import Metric, metrics
 from unlearn_bench.metrics.accuracy import acc_forget, acc_retain
 from unlearn_bench.metrics.alignment import da
+from unlearn_bench.metrics.backdoor import acc_clean, acc_triggered, asr, asr_all
 from unlearn_bench.metrics.clustering import best_cluster_f1, clusters, f1, nmi
 from unlearn_bench.metrics.membership import confidence, mia
-from unlearn_bench.metrics.probing import lp_forget, lp_retain, probe
+from unlearn_bench.metrics.probing import lp_forget, lp_retain, lp_subclass, probe
 from unlearn_bench.outputs import ModelOutputs, Outputs
 
 
@@ -29,11 +30,19 @@ def blobs(seed: int, spread: float = 1.0, classes: int = 4, d: int = 12) -> Mode
     def draw(labels: np.ndarray) -> Outputs:
         x = centres[labels] + spread * rng.normal(size=(len(labels), d))
         z = -((x[:, None] - centres[None]) ** 2).sum(-1) / 2 + rng.normal(size=(len(labels), classes))
-        return Outputs(torch.tensor(x, dtype=torch.float32), torch.tensor(z, dtype=torch.float32), torch.tensor(labels))
+        fine = torch.tensor(2 * labels + (x[:, 0] > centres[labels, 0]))  # each class has two halves
+        return Outputs(
+            torch.tensor(x, dtype=torch.float32), torch.tensor(z, dtype=torch.float32), torch.tensor(labels), fine
+        )
 
     retained = rng.integers(0, classes - 1, 300)
     return ModelOutputs(
-        draw(retained), draw(np.full(100, classes - 1)), draw(retained[:90]), draw(np.full(30, classes - 1))
+        draw(retained),
+        draw(np.full(100, classes - 1)),
+        draw(retained[:90]),
+        draw(np.full(30, classes - 1)),
+        triggered=draw(rng.integers(0, classes, 60)),
+        target=1,
     )
 
 
@@ -178,11 +187,11 @@ class TestContract:
     def test_order_of_images_changes_nothing(self, metric: Metric) -> None:
         def shuffled(part: Outputs) -> Outputs:
             order = torch.randperm(len(part), generator=torch.Generator().manual_seed(4))
-            return Outputs(part.features[order], part.logits[order], part.labels[order])
+            return Outputs(part.features[order], part.logits[order], part.labels[order], part.fine[order])
 
         for outputs in SAMPLES:
-            parts = (outputs.retain, outputs.forget, outputs.test_retain, outputs.test_forget)
-            other = ModelOutputs(*(shuffled(part) for part in parts))
+            parts = (outputs.retain, outputs.forget, outputs.test_retain, outputs.test_forget, outputs.triggered)
+            other = ModelOutputs(*(shuffled(part) for part in parts), target=outputs.target)
             assert metric.function(other) == pytest.approx(metric.function(outputs), abs=1e-9)
 
     def test_leaves_outputs_and_generators_alone(self, metric: Metric) -> None:
@@ -193,3 +202,32 @@ class TestContract:
         assert torch.equal(outputs.retain.features, before)
         assert torch.equal(torch.random.get_rng_state(), state)
         assert np.array_equal(np.random.get_state()[1], numpy_state)
+
+
+def test_backdoor_metrics_count_as_their_definitions_say() -> None:
+    """Six triggered images, target 1: by hand."""
+    named = torch.tensor([1, 1, 0, 2, 1, 1])  # what the model says
+    true = torch.tensor([0, 2, 0, 2, 1, 0])
+    outputs = blobs(0)
+    shown = Outputs(torch.zeros(6, 12), one_hot(named, 3).float(), true)
+    others = shown.where(true != 1)
+    aimed = replace(others, labels=torch.ones_like(others.labels))
+    outputs = replace(outputs, triggered=shown, target=1, test_forget=aimed)
+    assert asr(outputs) == pytest.approx(100 * 3 / 5)
+    assert asr_all(outputs) == pytest.approx(100 * 4 / 6)
+    assert acc_triggered(outputs) == pytest.approx(100 * 2 / 5)
+    assert acc_clean(outputs) == acc_retain(outputs)
+    with pytest.raises(ValueError, match="triggered"):
+        asr_all(replace(outputs, triggered=None))
+
+
+@pytest.mark.parametrize("outputs", SAMPLES[:2])
+def test_the_subclass_probe_equals_scikit_learn(outputs: ModelOutputs) -> None:
+    x = torch.cat([outputs.retain.features, outputs.forget.features]).double().numpy()
+    y = torch.cat([outputs.retain.fine, outputs.forget.fine]).numpy()
+    scaler = StandardScaler().fit(x)
+    reference = LogisticRegression(tol=1e-10, max_iter=10_000).fit(scaler.transform(x), y)
+    test = scaler.transform(outputs.test_forget.features.double().numpy())
+    assert lp_subclass(outputs) == pytest.approx(
+        100 * reference.score(test, outputs.test_forget.fine.numpy()), abs=1e-9
+    )

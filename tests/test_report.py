@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -108,11 +107,9 @@ def test_a_diverged_run_enters_no_mean_and_never_wins(filled: Bench) -> None:
 
 
 def test_missing_runs_are_told(filled: Bench) -> None:
-    wider = replace(filled, selection=replace(filled.selection, seeds=(0,), forget=("1", "3")))
-    entry = wider.benchmarks.table("3")
-    assert entry.metrics == ["da", "lp_forget"]
-    bare = replace(wider, selection=replace(wider.selection, options={}))
-    table = bare.table("3")
+    profile = filled.benchmarks.profiles["tiny"].model_copy(update={"options": {}})
+    benchmarks = filled.benchmarks.model_copy(update={"profiles": {"tiny": profile}})
+    table = Bench.choose(benchmarks, filled.store).table("3")
     assert row_of(table, "MUDA").split()[-4:] == ["–", "0/2", "–", "0/2"]
     assert "4 runs have not been made" in to_text(table)
 

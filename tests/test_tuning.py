@@ -11,7 +11,8 @@ from test_cli import command
 
 from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row
-from unlearn_bench.data import Dataset, ForgetSplit, Images, load
+from unlearn_bench.data import Dataset, ForgetSplit, Images
+from unlearn_bench.data.loading import load
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import ConfigError, DataError, OptionError, TuningError, UnknownNameError
 from unlearn_bench.journal import Journal
@@ -62,7 +63,7 @@ def test_a_search_chooses_the_best_by_held_out_images_alone(bench: Bench, machin
         for task in tasks:
             split = class_split(dataset, task.spec.forget)
             network, _ = runner.weights(task, split, Journal())
-            given = give(task, dataset, split)
+            given = give(task, split)
             seen, kept, gone = (
                 predict(network, images, runner.normalise)
                 for images in (given.seen_retain, given.held_retain, given.held_forget)
@@ -86,7 +87,7 @@ def test_honest_tuning_reads_no_test_image_and_no_retrained_model(
         noise = torch.randint(0, 256, real.test.pixels.shape, dtype=torch.uint8)
         return replace(real, test=Images(noise, real.test.labels.flip(0)))
 
-    monkeypatch.setattr("unlearn_bench.data.load", noisy)
+    monkeypatch.setattr("unlearn_bench.data.loading.load", noisy)
     other = replace(bench, store=type(bench.store)(f"{bench.store.url}.other"))
     again, repeated = tune(other, "ft", machinery)
     assert [(trial.options, trial.score) for trial in ranked] == [(trial.options, trial.score) for trial in repeated]
@@ -98,7 +99,7 @@ def test_what_is_held_out_is_not_given(bench: Bench, digits: Dataset) -> None:
     (task, *_) = [
         task for task in make_plan(held, [Row(method="muda")], digits, bench.store).tasks if task.spec.method == "muda"
     ]
-    given = give(task, digits, class_split(digits, "1"))
+    given = give(task, class_split(digits, "1"))
     for seen, out in ((given.retain, given.held_retain), (given.forget, given.held_forget)):
         assert (len(seen), len(out)) == (19, 5)
         assert not set(seen.digests) & set(out.digests)
@@ -139,7 +140,6 @@ def test_an_interrupted_search_goes_on_where_it_stopped(bench: Bench, machinery:
 
 def test_trials_show_in_no_table(bench: Bench, machinery: Machinery) -> None:
     tune(bench, "ft", machinery)
-    assert bench.recorded_selection.configurations
     assert bench.store.runs(experiment_key=bench.selection.experiment.key) == []
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.config import Benchmarks, Row, Selection, select
+from unlearn_bench.config import Benchmarks, Row, TableEntry
 from unlearn_bench.report.tables import Table, build_table
-from unlearn_bench.spec import class_labels
+from unlearn_bench.selection import Selection, select
+from unlearn_bench.spec import canonical_forget
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord, Status
 from unlearn_bench.tuned import Tuned
@@ -51,34 +52,89 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Bench:
-    """Some configurations, the file that describes them and the database that records them."""
+    """Some configurations, the file that describes them and the database that records them.
+
+    Attributes:
+        benchmarks: the file.
+        selection: the configurations of commands that are about no table.
+        store: the database.
+        choice: what the user chose, from which a table's rows get their configurations.
+        tuned: options that take the place of the profile's.
+    """
 
     benchmarks: Benchmarks
     selection: Selection
     store: Store
+    choice: Mapping[str, Any] = field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
 
     @classmethod
-    def choose(cls, benchmarks: Benchmarks, store: Store, **choice: Any) -> Bench:
-        """Returns the bench of a choice, see :func:`unlearn_bench.config.select`."""
-        return cls(benchmarks, select(benchmarks, **choice), store)
+    def choose(
+        cls, benchmarks: Benchmarks, store: Store, *, tuned: Mapping[str, Tuned] | None = None, **choice: Any
+    ) -> Bench:
+        """Returns the bench of a choice, see :func:`unlearn_bench.selection.select`.
 
-    def rows(self, tables: Sequence[str]) -> list[Row]:
-        """Returns the rows of these tables with ``retrained``, which every gap needs.
+        Args:
+            benchmarks: the file.
+            store: the database.
+            tuned: options in place of the profile's, which every table will say.
+            choice: as the user made it.
+        """
+        bench = cls(benchmarks, select(benchmarks, **choice), store, choice, tuned or {})
+        return replace(bench, selection=bench._with_tuned(bench.selection))
+
+    def placed(self, name: str) -> list[tuple[Row, Selection]]:
+        """Returns the rows of a table, those of plug-ins that are recorded included, with the configurations of each.
 
         Raises:
-            UnknownNameError: no such table, or a metric of it that does not exist.
+            UnknownNameError: no such table.
+        """
+        table = self.benchmarks.table(name)
+        placed = [(row, self._selection_of(table, row)) for row in table.full_rows]
+        if table.plugins:
+            selection = self._selection_of(table, None)
+            known = {row.method for row in table.full_rows}
+            recorded = {run.method for run in self.store.runs(experiment_key=selection.experiment.key)} - known
+            origins = {record.name for record in self.store.methods().values() if record.origin}
+            placed += [(Row(method=method), selection) for method in sorted(recorded & origins)]
+        return placed
+
+    def reproduce(self, tables: Sequence[str], machinery: Machinery) -> Outcome:
+        """Makes and records the runs of these tables that are missing, with ``retrained``, which every gap needs.
+
+        Raises:
+            UserError: see :meth:`carry_out`; no such table, or a metric of it that does not exist.
         """
         from unlearn_bench.methods import methods
         from unlearn_bench.metrics import metrics
 
-        rows = [Row(method="retrained")]
+        groups: list[tuple[Selection, list[Row]]] = []
         for name in tables:
             table = self.benchmarks.table(name)
             for metric in table.metrics:
                 metrics.get(metric)
-            rows += table.full_rows
-            rows += [Row(method=method.name) for method in methods if method.origin and table.plugins]
-        return rows
+            placed = [(row, self._selection_of(table, row)) for row in table.full_rows]
+            plugins = [Row(method=method.name) for method in methods if method.origin and table.plugins]
+            placed += [(row, self._selection_of(table, None)) for row in plugins]
+            for row, selection in placed:
+                rows = next((rows for known, rows in groups if known == selection), None)
+                if rows is None:
+                    groups.append((selection, rows := [Row(method="retrained")]))
+                rows.append(row)
+        outcomes = [replace(self, selection=selection).carry_out(rows, machinery) for selection, rows in groups]
+        return Outcome(
+            runs=tuple(run for outcome in outcomes for run in outcome.runs),
+            made=tuple(status for outcome in outcomes for status in outcome.made),
+            failures=sum(outcome.failures for outcome in outcomes),
+        )
+
+    def _selection_of(self, table: TableEntry, row: Row | None) -> Selection:
+        return self._with_tuned(select(self.benchmarks, **self.choice, table=table, row=row))
+
+    def _with_tuned(self, selection: Selection) -> Selection:
+        options = {**selection.options, **{name: dict(entry.options) for name, entry in self.tuned.items()}}
+        remarks = tuple(f"Options of {name}: {entry.sentence}." for name, entry in self.tuned.items())
+        return replace(selection, options=options, remarks=remarks)
 
     def with_method(
         self, method: str, preset: str | None = None, options: Mapping[str, Any] | None = None
@@ -104,19 +160,13 @@ class Bench:
         experiment = replace(experiment, recipe={**experiment.recipe, **stated})
         return replace(self, selection=replace(self.selection, experiment=experiment)), Row(method=method)
 
-    def with_tuned(self, tuned: Mapping[str, Tuned]) -> Bench:
-        """Returns the bench with tuned options in place of the profile's, which every table will say."""
-        options = {**self.selection.options, **{name: dict(entry.options) for name, entry in tuned.items()}}
-        remarks = tuple(f"Options of {name}: {entry.sentence}." for name, entry in tuned.items())
-        return replace(self, selection=replace(self.selection, options=options, remarks=remarks))
-
     def carry_out(self, rows: Sequence[Row], machinery: Machinery) -> Outcome:
         """Makes and records the runs of ``rows`` that are missing, references first.
 
         Raises:
             UserError: a name, option, forget set or data set that does not exist; nothing is recorded.
         """
-        from unlearn_bench.data import data_folder, load
+        from unlearn_bench.data.loading import data_folder, load
         from unlearn_bench.environment import choose_device
         from unlearn_bench.executors.local import execute
         from unlearn_bench.plan import check, make_plan
@@ -166,27 +216,30 @@ class Bench:
             UnknownNameError: no such table.
             MissingRunError: a configuration has no retrained run.
         """
-        return build_table(name, self.benchmarks.table(name), self.recorded_selection, self.store)
+        entry = self.benchmarks.table(name)
+        placed = [(row, self.as_recorded(selection)) for row, selection in self.placed(name)]
+        return build_table(name, entry, placed, self.store)
 
     def recorded(self, keys: Sequence[str]) -> list[RunRecord]:
         """Returns the runs of these keys, in the order of the keys."""
         found = {run.key: run for run in self.store.runs(experiment_key=self.selection.experiment.key)}
         return [found[key] for key in keys if key in found]
 
-    @property
-    def recorded_selection(self) -> Selection:
-        """The selection with each forget set once, as runs are recorded; as it is where nothing is recorded yet.
+    def as_recorded(self, selection: Selection) -> Selection:
+        """Returns a selection with each forget set once, as runs are recorded; as it is where nothing is recorded yet.
 
         Raises:
             DataError: a class that the recorded data set does not have.
         """
-        classes = self.store.class_names(self.selection.experiment.key)
-        if not classes or self.selection.experiment.setting != "class":
-            return self.selection
-        name = self.selection.experiment.dataset
-        labels = (class_labels(forget, classes, name) for forget in self.selection.forget)
-        forget = dict.fromkeys(",".join(str(label) for label in chosen) for chosen in labels)
-        return replace(self.selection, forget=tuple(forget))
+        experiment = selection.experiment
+        classes, fine_classes = self.store.class_names(experiment.key)
+        if not classes:
+            return selection
+        spelled = (
+            canonical_forget(words, experiment.setting, classes, fine_classes, experiment.dataset)
+            for words in selection.forget
+        )
+        return replace(selection, forget=tuple(dict.fromkeys(spelled)))
 
 
 def _cores() -> int:

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from unlearn_bench.errors import ConfigError, OptionError, did_you_mean, unknown_name
-from unlearn_bench.spec import Experiment
+from unlearn_bench.errors import ConfigError, did_you_mean, unknown_name
 
 FILE_NAME = "benchmarks.yaml"
 Precision = Literal["float32", "bfloat16"]
@@ -41,6 +38,7 @@ class DatasetEntry(_Strict):
 
     profile: str = Field(description="the profile that `--dataset` alone chooses")
     augment: Literal["none", "crop_flip"] = Field(description="what training does to images")
+    forget: dict[str, list[int | str]] = Field(default={}, description="by setting, the forget sets that are averaged")
 
 
 class Subset(_Strict):
@@ -55,9 +53,10 @@ class Profile(_Strict):
 
     title: str
     dataset: str
-    subset: Subset = Subset()
+    instead: dict[str, str] = Field(default={}, description="data set of a table to the one measured at this scale")
+    subset: dict[str, Subset] = Field(default={}, description="by data set")
     setting: str = "class"
-    forget: list[int | str] = Field(min_length=1)
+    settings: dict[str, dict[str, Scalar]] = Field(default={}, description="by setting, its options, every one")
     seeds: list[int] = Field(min_length=1)
     model: dict[str, Scalar]
     recipe: dict[str, Scalar]
@@ -67,19 +66,28 @@ class Profile(_Strict):
 
 
 class Row(_Strict):
-    """A table's row: a method, and the options in which it differs from the profile's."""
+    """A table's row: a method, the options in which it differs from the profile's, and what the paper printed.
+
+    ``dataset`` and ``setting`` are the table's where the row states none.
+    """
 
     method: str
     label: str | None = None
     options: dict[str, Scalar] = {}
+    dataset: str | None = None
+    setting: str | None = None
+    published: dict[str, float] = Field(default={}, description="by metric, in its unit")
 
 
 class TableEntry(_Strict):
     """A table of the paper: rows are methods, columns are metrics."""
 
     title: str
+    dataset: str | None = Field(default=None, description="the paper's; a profile may have another instead")
+    setting: str = "class"
     rows: list[str | Row] = Field(min_length=1)
     metrics: list[str] = Field(min_length=1)
+    note: str = Field(default="", description="on the published numbers")
     plugins: bool = Field(default=False, description="whether every plug-in method has a row below the listed ones")
 
     @property
@@ -120,32 +128,6 @@ class Benchmarks(_Strict):
         return self.grids[name]
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which configurations a command is about: one experiment, its forget sets and its seeds.
-
-    ``source`` is the data set as the user named it (``folder:PATH``); ``experiment.dataset`` is its name in the record.
-    ``remarks`` says of methods where their options come from, where that is not the profile.
-    """
-
-    profile: str
-    experiment: Experiment
-    source: str
-    forget: tuple[str, ...]
-    seeds: tuple[int, ...]
-    options: dict[str, dict[str, Scalar]]
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def configurations(self) -> list[tuple[str, int]]:
-        """Every (forget set, seed)."""
-        return [(forget, seed) for forget in self.forget for seed in self.seeds]
-
-    def overrides(self, row: Row) -> dict[str, Scalar]:
-        """Returns the options that a row states: the profile's for the method, the row's own over them."""
-        return {**self.options.get(row.method, {}), **row.options}
-
-
 def find_file(given: Path | None = None) -> tuple[Path, Path]:
     """Returns benchmarks.yaml and its home: the given file, else the nearest upwards, else the one shipped with us.
 
@@ -180,11 +162,15 @@ def load(given: Path | None = None) -> Benchmarks:
         raise ConfigError(f"{path.name}: {_sentence(problem, data)}") from None
     benchmarks._home = home
     for name, profile in benchmarks.profiles.items():
-        if profile.dataset.split(":", 1)[0] not in benchmarks.datasets:
-            raise ConfigError(
-                f"{path.name}: profiles.{name}.dataset: there is no data set '{profile.dataset}' under `datasets`."
-                f"{did_you_mean(profile.dataset, benchmarks.datasets)}"
-            )
+        for place, dataset in (
+            ("dataset", profile.dataset),
+            *((f"instead.{k}", v) for k, v in profile.instead.items()),
+        ):
+            if dataset.split(":", 1)[0] not in benchmarks.datasets:
+                raise ConfigError(
+                    f"{path.name}: profiles.{name}.{place}: there is no data set '{dataset}' under `datasets`."
+                    f"{did_you_mean(dataset, benchmarks.datasets)}"
+                )
     for name, entry in benchmarks.datasets.items():
         if entry.profile not in benchmarks.profiles:
             raise ConfigError(
@@ -206,61 +192,6 @@ def read_yaml(path: Path) -> Any:
         where = getattr(problem, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise ConfigError(f"{path.name}{line} is not YAML: {getattr(problem, 'problem', problem)}.") from None
-
-
-def select(
-    benchmarks: Benchmarks,
-    *,
-    profile: str | None = None,
-    dataset: str | None = None,
-    setting: str | None = None,
-    forget: Sequence[str] = (),
-    seeds: Sequence[int] = (),
-    precision: str | None = None,
-) -> Selection:
-    """Returns the configurations that a command line names; what it leaves open comes from the profile.
-
-    Without a profile it is the one that ``datasets`` names for the data set, or the default profile.
-
-    Raises:
-        UnknownNameError: no such profile or data set.
-        OptionError: no such precision.
-    """
-    kind = (dataset or "").split(":", 1)[0]
-    if dataset is not None and kind not in benchmarks.datasets:
-        raise unknown_name("dataset", dataset, benchmarks.datasets)
-    name = profile or (benchmarks.datasets[kind].profile if dataset else benchmarks.default_profile)
-    if name not in benchmarks.profiles:
-        raise unknown_name("profile", name, benchmarks.profiles)
-    if precision not in (None, "float32", "bfloat16"):
-        raise OptionError(f"Precision is '{precision}', expected float32 or bfloat16.")
-    chosen = benchmarks.profiles[name]
-    source = dataset or chosen.dataset
-    subset = chosen.subset if source == chosen.dataset else Subset()  # stated for that data set, whatever its size
-    return Selection(
-        profile=name,
-        experiment=Experiment(
-            dataset=recorded_name(source),
-            train_per_class=subset.train_per_class,
-            test_per_class=subset.test_per_class,
-            augment=benchmarks.datasets[source.split(":", 1)[0]].augment,
-            setting=setting or chosen.setting,
-            model=dict(chosen.model),
-            recipe=dict(chosen.recipe),
-            precision=precision or chosen.precision,
-            threads=chosen.threads,
-        ),
-        source=source,
-        forget=tuple(forget) or tuple(str(item) for item in chosen.forget),
-        seeds=tuple(seeds) or tuple(chosen.seeds),
-        options=dict(chosen.options),
-    )
-
-
-def recorded_name(source: str) -> str:
-    """Returns a data set's name in the record: of ``folder:PATH`` the last part only, since a record may be shared."""
-    kind, _, path = source.partition(":")
-    return f"{kind}:{Path(path).expanduser().resolve().name}" if path else kind
 
 
 def database_url(benchmarks: Benchmarks, given: str | None = None) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from unlearn_bench.data import Dataset, ForgetSplit, Images
+from unlearn_bench.data import ForgetSplit, Images
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.errors import DivergedError
 from unlearn_bench.models import Classifier
@@ -23,11 +23,13 @@ class Outputs:
         features: (N, d) float32, the input of the last linear layer.
         logits: (N, K) float32.
         labels: (N,) int64.
+        fine: (N,) int64, finer labels, where the images have them.
     """
 
     features: Tensor
     logits: Tensor
     labels: Tensor
+    fine: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -36,7 +38,8 @@ class Outputs:
     def where(self, mask: Tensor) -> Outputs:
         """Returns the outputs where ``mask``, (N,) bool, is true."""
         mask = mask.to(self.labels.device)
-        return Outputs(self.features[mask], self.logits[mask], self.labels[mask])
+        fine = None if self.fine is None else self.fine[mask]
+        return Outputs(self.features[mask], self.logits[mask], self.labels[mask], fine)
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity, so that metrics can share what they compute
@@ -45,13 +48,18 @@ class ModelOutputs:
 
     Attributes:
         retain, forget: D_r (all of it, not the subset) and D_f, training split.
-        test_retain, test_forget: the test images that belong with each.
+        test_retain, test_forget: the test images that belong with each; of a backdoor, clean ones with D_r, and with
+            D_f those of other classes that show the trigger, labelled as its target.
+        triggered: of a backdoor, every test image with the trigger, under its true label.
+        target: of a backdoor, the label that the trigger stands for.
     """
 
     retain: Outputs
     forget: Outputs
     test_retain: Outputs
     test_forget: Outputs
+    triggered: Outputs | None = None
+    target: int | None = None
 
     @property
     def classes(self) -> int:
@@ -80,18 +88,18 @@ def predict(network: Classifier, images: Images, normalise: Normalise) -> Output
     for name, values in (("feature", features), ("logit", logits)):
         if not bool(values.isfinite().all()):
             raise DivergedError(f"a {name} is not finite")
-    return Outputs(features, logits, images.labels)
+    return Outputs(features, logits, images.labels, images.fine)
 
 
-def predict_splits(network: Classifier, dataset: Dataset, split: ForgetSplit, normalise: Normalise) -> ModelOutputs:
+def predict_splits(network: Classifier, test: Images, split: ForgetSplit, normalise: Normalise) -> ModelOutputs:
     """Returns the outputs on D_r, D_f and their test images, from one pass over each image."""
-    train = predict(network, dataset.train, normalise)
-    test = predict(network, dataset.test, normalise)
+    train, tested = predict(network, split.train, normalise), predict(network, test, normalise)
     is_forget = torch.zeros(len(train), dtype=torch.bool)
     is_forget[split.forget] = True
-    return ModelOutputs(
-        retain=train.where(~is_forget),
-        forget=train.where(is_forget),
-        test_retain=test.where(~split.test_forget),
-        test_forget=test.where(split.test_forget),
-    )
+    retain, forget, test_retain = train.where(~is_forget), train.where(is_forget), tested.where(split.test_retain)
+    if split.triggered is None or split.target is None:
+        return ModelOutputs(retain, forget, test_retain, tested.where(split.test_forget))
+    triggered = predict(network, split.triggered, normalise)
+    others = triggered.where(triggered.labels != split.target)
+    aimed = replace(others, labels=torch.full_like(others.labels, split.target))
+    return ModelOutputs(retain, forget, test_retain, aimed, triggered, split.target)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unlearn_bench.config import Row, Scalar, Selection
+from unlearn_bench.config import Row, Scalar
 from unlearn_bench.data import Dataset, ForgetSplit
-from unlearn_bench.data.settings import settings
+from unlearn_bench.data.settings import divide, settings
 from unlearn_bench.errors import ConfigError, unknown_name
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.models import complete_model
 from unlearn_bench.options import complete
+from unlearn_bench.selection import Selection
 from unlearn_bench.spec import RunSpec
 from unlearn_bench.store import Store
 from unlearn_bench.tasks import Task, measured
@@ -38,13 +39,16 @@ def check(selection: Selection, rows: Sequence[Row]) -> None:
         UnknownNameError, OptionError: a name or value that the code does not have.
         ConfigError: a parameter that is left out.
     """
-    settings.get(selection.experiment.setting)
-    complete_parts = {
-        "model": complete_model(selection.experiment.model),
-        "recipe": complete(methods.get(ORIGINAL).function, selection.experiment.recipe, "recipe"),
+    setting = settings.get(selection.experiment.setting)
+    stated = {
+        "model": (selection.experiment.model, complete_model(selection.experiment.model)),
+        "recipe": _stated(selection.experiment.recipe, methods.get(ORIGINAL).function, "recipe"),
+        f"settings.{setting.name}": _stated(
+            selection.experiment.setting_options, setting.function, f"setting '{setting.name}'"
+        ),
     }
-    for part, parameters in complete_parts.items():
-        left_out = parameters.keys() - getattr(selection.experiment, part).keys()
+    for part, (given, parameters) in stated.items():
+        left_out = parameters.keys() - given.keys()
         if left_out:
             raise ConfigError(
                 f"benchmarks.yaml: profiles.{selection.profile}.{part} leaves out {', '.join(sorted(left_out))}. State "
@@ -52,6 +56,10 @@ def check(selection: Selection, rows: Sequence[Row]) -> None:
             )
     for row in rows:
         resolve(selection, row)
+
+
+def _stated(given: dict[str, Any], function: Callable[..., Any], owner: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return given, complete(function, given, owner)
 
 
 def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store: Store) -> Plan:
@@ -66,7 +74,8 @@ def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store
     wanted = [(methods.get(row.method), resolve(selection, row)) for row in rows]
     tasks: dict[str, Task] = {}
     for forget, seed in selection.configurations:
-        split: ForgetSplit = settings.get(selection.experiment.setting).function(dataset, forget)
+        experiment = selection.experiment
+        split = divide(dataset, experiment.setting, forget, experiment.setting_options)
 
         def spec(method: Method, options: dict[str, Any], split: ForgetSplit = split, seed: int = seed) -> RunSpec:
             return RunSpec(

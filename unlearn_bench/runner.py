@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from unlearn_bench import checkpoints, environment
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.data.settings import settings
+from unlearn_bench.data.settings import divide
 from unlearn_bench.errors import DivergedError, UserError
 from unlearn_bench.journal import Journal
 from unlearn_bench.methods import UnlearningProblem, methods
@@ -58,7 +58,8 @@ class Runner:
         Raises:
             UserError: wrong use; nothing is recorded.
         """
-        split = settings.get(task.spec.experiment.setting).function(self.dataset, task.spec.forget)
+        experiment = task.spec.experiment
+        split = divide(self.dataset, experiment.setting, task.spec.forget, experiment.setting_options)
         journal = Journal(task=task.title, progress=progress)
         model: ModelRecord | None = None
         values: dict[str, float] = {}
@@ -83,7 +84,7 @@ class Runner:
 
     def problem(self, task: Task, split: ForgetSplit, journal: Journal) -> UnlearningProblem:
         """Returns what the method may see: the data that it declares, and nothing else."""
-        spec, method, given = task.spec, task.method, give(task, self.dataset, split)
+        spec, method, given = task.spec, task.method, give(task, split)
         start = self._start(task, split) if task.start else self._untrained(spec)
         return UnlearningProblem(
             original=start.eval().requires_grad_(False),
@@ -164,11 +165,14 @@ class Runner:
 
     def _evaluate(self, network: Classifier, task: Task, split: ForgetSplit) -> dict[str, float]:
         if task.spec.experiment.held_out:
-            given = give(task, self.dataset, split)
-            parts = (given.seen_retain, given.held_forget, given.held_retain, given.held_forget)
-            outputs = ModelOutputs(*(predict(network, images, self.normalise) for images in parts))
+            given = give(task, split)
+            retain, forget, kept = (
+                predict(network, images, self.normalise)
+                for images in (given.seen_retain, given.held_forget, given.held_retain)
+            )
+            outputs = ModelOutputs(retain=retain, forget=forget, test_retain=kept, test_forget=forget)
         else:
-            outputs = predict_splits(network, self.dataset, split, self.normalise)
+            outputs = predict_splits(network, self.dataset.test, split, self.normalise)
         values = {}
         for metric in measured(task.spec.experiment):
             value = metric.function(outputs)
@@ -207,6 +211,7 @@ class Runner:
                 test_images=len(data.test),
                 shape="×".join(str(side) for side in data.train.pixels.shape[1:]),
                 classes=data.classes,
+                fine_classes=data.fine_classes,
             ),
             forget_images=len(split.forget),
             method=MethodRecord(

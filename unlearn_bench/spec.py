@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -38,6 +39,38 @@ def class_labels(words: str, classes: Sequence[str], dataset: str) -> list[int]:
     return sorted(labels)
 
 
+def random_subset(words: str) -> str:
+    """Returns the one spelling of a random subset: its share or number, ``#`` and which draw it is.
+
+    Raises:
+        DataError: words that say neither.
+
+    >>> random_subset("10 %")
+    '10%#1'
+    """
+    found = re.match(r"(\d+(?:\.\d+)?)\s*(%?)\s*(?:#\s*(\d+))?$", words.strip())
+    if found is None or not (found[2] or found[1].isdecimal()):
+        raise DataError(
+            f"The forget set '{words}' is no random subset. Give a share such as 10%, or a number of images."
+        )
+    return f"{float(found[1]):g}%#{found[3] or 1}" if found[2] else f"{int(found[1])}#{found[3] or 1}"
+
+
+def canonical_forget(
+    words: str, setting: str, classes: Sequence[str], fine_classes: Sequence[str], dataset: str
+) -> str:
+    """Returns the one spelling of a forget set in the record, as its setting gives it; of others' settings, the words.
+
+    Raises:
+        DataError: a class that does not exist.
+    """
+    if setting in ("class", "backdoor"):
+        return ",".join(str(label) for label in class_labels(words, classes, dataset))
+    if setting == "subclass":
+        return ",".join(fine_classes[label] for label in class_labels(words, fine_classes, dataset))
+    return random_subset(words) if setting == "random" else words
+
+
 def _class_label(word: str, classes: Sequence[str], dataset: str) -> int:
     found = {label for label, name in enumerate(classes) if name == word}
     found |= {int(word)} if word.isdecimal() and int(word) < len(classes) else set()
@@ -63,7 +96,7 @@ class Experiment:
         dataset: its name (``digits``, ``cifar10``, ``folder:NAME``).
         train_per_class, test_per_class: how many images of each class are used; None for all.
         augment: what training does to images (``none``, ``crop_flip``).
-        setting: what a forget set is (``class``).
+        setting, setting_options: what a forget set is (``class``), and its options, every one stated.
         model: architecture and its parameters, every one stated.
         recipe: the options of ``original`` and ``retrained``, every one stated.
         precision: ``float32`` or ``bfloat16`` (autocast; metrics are float32 always).
@@ -77,6 +110,7 @@ class Experiment:
     test_per_class: int | None
     augment: str
     setting: str
+    setting_options: dict[str, Any]
     model: dict[str, Any]
     recipe: dict[str, Any]
     precision: str
@@ -122,16 +156,21 @@ class RunSpec:
         """SHA-256 of the canonical JSON: the identity of the run."""
         return digest_of(self.canonical)
 
-    def model_key(self, uses_forget_set: bool) -> str:
+    def model_key(self, *, uses_forget_set: bool, from_scratch: bool) -> str:
         """Returns the identity of the weights.
 
-        The original model is trained before anyone asks to forget: its weights depend neither on the forget set nor on
-        what is held out, and one training serves every configuration. For all other methods this is the run's own key.
+        The original model is trained before anyone asks to forget: its weights do not depend on the forget set (but of
+        a backdoor, whose forget set is in the images), and one training serves every configuration and every setting.
+        Nor do a reference's depend on what is held out. For all other methods this is the run's own key.
         """
-        if uses_forget_set:
+        if not from_scratch:
             return self.key
         whole = replace(self, experiment=replace(self.experiment, held_out=0.0)).canonical
-        return digest_of({name: value for name, value in whole.items() if not name.startswith("forget")})
+        if uses_forget_set:
+            return digest_of(whole)
+        experiment = {name: value for name, value in whole["experiment"].items() if not name.startswith("setting")}
+        shared = {name: value for name, value in whole.items() if not name.startswith("forget")}
+        return digest_of({**shared, "experiment": experiment})
 
     def derive_seed(self, purpose: str, *, uses_forget_set: bool = True, uses_method: bool = True) -> int:
         """Returns a 63-bit seed hashed from what the random numbers of ``purpose`` depend on.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from unlearn_bench.data import Dataset, ForgetSplit, Images
+from unlearn_bench.data import ForgetSplit, Images
+from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import DataError
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.metrics import Metric, metrics
@@ -35,12 +36,15 @@ class Task:
     @property
     def model_key(self) -> str:
         """Identity of the weights that the run makes."""
-        return self.spec.model_key(self.method.uses_forget_set)
+        method, setting = self.method, settings.get(self.spec.experiment.setting)
+        return self.spec.model_key(
+            uses_forget_set=method.uses_forget_set or setting.changes_images, from_scratch=method.from_scratch
+        )
 
     @property
     def start_key(self) -> str | None:
         """Identity of the weights that the run starts from."""
-        return self.start.model_key(methods.get(self.start.method).uses_forget_set) if self.start else None
+        return Task(self.start, self.profile, None).model_key if self.start else None
 
     @property
     def title(self) -> str:
@@ -66,13 +70,15 @@ class Given:
 
 
 def measured(experiment: Experiment) -> list[Metric]:
-    """Returns the metrics that a run of an experiment is to have."""
-    return [metrics.get(name) for name in TRIAL_METRICS] if experiment.held_out else list(metrics)
+    """Returns the metrics that a run of an experiment is to have: those that its setting has a meaning for."""
+    if experiment.held_out:
+        return [metrics.get(name) for name in TRIAL_METRICS]
+    return [metric for metric in metrics if not metric.settings or experiment.setting in metric.settings]
 
 
-def give(task: Task, dataset: Dataset, split: ForgetSplit) -> Given:
+def give(task: Task, split: ForgetSplit) -> Given:
     """Returns the images that the task's method declares to need, and nothing else of the data set."""
-    spec, train, train_set = task.spec, dataset.train, task.method.train_set
+    spec, train, train_set = task.spec, split.train, task.method.train_set
     is_forget = torch.zeros(len(train), dtype=torch.bool)
     is_forget[split.forget] = True
     nothing = train[torch.zeros(0, dtype=torch.int64)]

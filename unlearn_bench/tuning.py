@@ -135,7 +135,7 @@ class _Search:
         references = [Row(method=ORIGINAL), *([Row(method="retrained")] if self.objective == "oracle" else [])]
         self.bench.carry_out([*references, *rows], self.machinery)
         recorded = self.bench.store.runs(experiment_key=self.bench.selection.experiment.key)
-        forgets = self.bench.recorded_selection.configurations
+        forgets = self.bench.as_recorded(self.bench.selection).configurations
         found = {(run.method, _frozen(run.options), run.forget, run.seed): run for run in reversed(recorded)}
 
         def runs(row: Row) -> list[RunRecord]:
@@ -234,7 +234,7 @@ def _oracle(setting: Options, runs: Sequence[RunRecord], retrained: Sequence[Run
         )
         / (100 if metric.unit == "%" else 1)
         for metric in metrics
-        if not metric.origin
+        if not metric.origin and metric.name in runs[0].values
     }
     return Trial(setting, gaps, 1 - statistics.fmean(gaps.values()), True, tuple(runs))
 

@@ -35,13 +35,15 @@ def open_bench(
     options: Path | None = None,
 ) -> Bench:
     from unlearn_bench.bench import Bench
-    from unlearn_bench.config import database_url, select
+    from unlearn_bench.config import database_url
     from unlearn_bench.store import Store
     from unlearn_bench.tuned import read_tuned
 
     benchmarks = load_config(config)
-    selection = select(
+    return Bench.choose(
         benchmarks,
+        Store(database_url(benchmarks, db), create=create),
+        tuned=read_tuned(options) if options else {},
         profile=profile,
         dataset=dataset,
         setting=setting,
@@ -49,8 +51,6 @@ def open_bench(
         seeds=seed or (),
         precision=precision,
     )
-    tuned = read_tuned(options) if options else {}
-    return Bench(benchmarks, selection, Store(database_url(benchmarks, db), create=create)).with_tuned(tuned)
 
 
 def carry_out(
@@ -71,7 +71,8 @@ def carry_out(
 
     started = time.perf_counter()
     with Watch() as watch:
-        outcome = bench.carry_out(rows, Machinery(data, download, device, workers, watch, watch.say))
+        machinery = Machinery(data, download, device, workers, watch, watch.say)
+        outcome = bench.reproduce(tables, machinery) if tables else bench.carry_out(rows, machinery)
     watch.say(
         f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
         f"were recorded: {bench.store.shown_url}"

@@ -16,6 +16,7 @@ from unlearn_bench.errors import unknown_name
 def report(
     table: arg.Table,
     format: arg.Format = "text",
+    against: Annotated[bool, typer.Option("--against-paper", help="Our values beside the paper's own.")] = False,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,
@@ -27,17 +28,19 @@ def report(
     db: arg.Db = None,
 ) -> None:
     """Print a table from the database alone."""
-    from unlearn_bench.report.render import FORMATS, write_file
+    from unlearn_bench.report.render import FORMATS, against_paper, write_file
 
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
-    made = open_bench(config, db, profile, dataset, None, forget, seed, precision, create=False, options=options).table(
-        table
-    )
-    if output is None:
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, create=False, options=options)
+    made = bench.table(table)
+    text = against_paper(made, format) if against else None
+    if output is not None:
+        write_file(text or FORMATS[format](made), output)
+    elif text is not None:
+        typer.echo(text)
+    else:
         show_table(made, format)
-        return
-    write_file(FORMATS[format](made), output)
 
 
 @app.command()
@@ -80,7 +83,11 @@ def status(
 
     bench = open_bench(config, db, profile, dataset, create=False)
     body = [
-        [name, entry.title, *progress_of(entry, bench.recorded_selection, bench.store)]
+        [
+            name,
+            entry.title,
+            *progress_of([(row, bench.as_recorded(each)) for row, each in bench.placed(name)], bench.store),
+        ]
         for name, entry in bench.benchmarks.tables.items()
     ]
     typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}")

@@ -19,8 +19,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from unlearn_bench import kernels
-from unlearn_bench.data import Dataset, ForgetSplit, Images, load
+from unlearn_bench.data import Dataset, ForgetSplit, Images
 from unlearn_bench.data.batches import Batches, Normalise
+from unlearn_bench.data.loading import load
 from unlearn_bench.data.settings import settings
 from unlearn_bench.journal import Journal
 from unlearn_bench.methods import Method, UnlearningProblem

@@ -1,25 +1,20 @@
-"""Images in memory: data sets in a canonical order with a content hash, and their split by a forget set.
+"""Images in memory: data sets, what readers return, and the split of a data set by a forget set.
 
-A reader (one file each beside this one) returns :class:`Splits` as it finds them; :func:`load` puts the images in
-canonical order, hashes, caches and thins them. The order is that of each image's hash, so neither the source nor its
-file order changes the content hash or any number that follows.
+A reader (one file each beside this one) returns :class:`Splits` as it finds them; ``loading`` makes a :class:`Dataset`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from unlearn_bench.errors import DataError
 from unlearn_bench.progress import Progress, silent
 from unlearn_bench.registry import Entry, Registry
 
@@ -34,10 +29,12 @@ class Images:
     Attributes:
         pixels: (N, C, H, W) uint8.
         labels: (N,) int64, on the device of ``pixels``.
+        fine: (N,) int64, finer labels within ``labels`` where a data set has them, likewise.
     """
 
     pixels: Tensor
     labels: Tensor
+    fine: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -46,11 +43,12 @@ class Images:
     def __getitem__(self, index: Tensor) -> Images:
         """Returns the images at ``index``, (M,) int64 positions or (N,) bool."""
         index = index.to(self.labels.device)
-        return Images(self.pixels[index], self.labels[index])
+        return Images(self.pixels[index], self.labels[index], None if self.fine is None else self.fine[index])
 
     def to(self, device: torch.device | str) -> Images:
         """Returns the images on ``device``."""
-        return Images(self.pixels.to(device), self.labels.to(device))
+        fine = None if self.fine is None else self.fine.to(device)
+        return Images(self.pixels.to(device), self.labels.to(device), fine)
 
     @property
     def digests(self) -> list[str]:
@@ -71,6 +69,7 @@ class Dataset:
         name: as it stands in the record.
         train, test: the two splits.
         classes: names of the classes, by label.
+        fine_classes: names of the finer classes, where the images have finer labels.
         digest: content hash of both splits: shape, pixels and labels; names and sources do not enter.
         mean, std: per channel over the training pixels scaled to [0, 1], for normalisation. They come from all of D,
             the forget set included, for every model alike, so that one normalisation serves original and retrained.
@@ -83,6 +82,7 @@ class Dataset:
     digest: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fine_classes: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -106,6 +106,8 @@ class Splits:
         train_pixels, test_pixels: (N, C, H, W) uint8.
         train_labels, test_labels: (N,) int64.
         classes: names of the classes, by label.
+        train_fine, test_fine: (N,) int64, finer labels, where there are some.
+        fine_classes: names of the finer classes.
     """
 
     train_pixels: Pixels
@@ -113,6 +115,9 @@ class Splits:
     test_pixels: Pixels
     test_labels: Labels
     classes: tuple[str, ...]
+    train_fine: Labels | None = None
+    test_fine: Labels | None = None
+    fine_classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,13 +128,21 @@ class ForgetSplit:
         name: the one spelling of the forget set in the record, however the user spelled it.
         forget: (M,) int64, sorted positions of D_f in the training split.
         test_forget: (N_test,) bool, the test images that belong with D_f.
+        test_retain: likewise, with D_r.
         classes: the labels forgotten as a whole; empty where the forget set is no class.
+        train: D, the training images; of a backdoor the poisoned ones among them.
+        triggered: of a backdoor, the test images with the trigger, under their true labels.
+        target: of a backdoor, the label that the trigger stands for.
     """
 
     name: str
     forget: Tensor
     test_forget: Tensor
+    test_retain: Tensor
     classes: tuple[int, ...]
+    train: Images
+    triggered: Images | None = None
+    target: int | None = None
 
     @property
     def digest(self) -> str:
@@ -156,143 +169,27 @@ class Location:
 
 @dataclass(frozen=True)
 class DatasetReader(Entry):
-    """A reader with the files that it would read; a data set without files is not cached."""
+    """A reader with the files that it would read; a data set without files is not cached.
+
+    Attributes:
+        is_official: whether its splits are as published, which may share images: the test's copies are then left out.
+            Who brings a folder is told of it instead.
+    """
 
     files: Callable[[Location], list[Path]] | None = None
+    is_official: bool = True
 
 
 datasets: Registry[DatasetReader] = Registry("dataset", __name__)
 
 
 def dataset(
-    *, label: str, source: str, files: Callable[[Location], list[Path]] | None = None
+    *, label: str, source: str, files: Callable[[Location], list[Path]] | None = None, is_official: bool = True
 ) -> Callable[[Callable[[Location], Splits]], Callable[[Location], Splits]]:
     """Registers a reader under its function's name: a function from a location to :class:`Splits`."""
 
     def register(function: Callable[[Location], Splits]) -> Callable[[Location], Splits]:
-        datasets.add(DatasetReader(function.__name__, label, source, function, files))
+        datasets.add(DatasetReader(function.__name__, label, source, function, files, is_official))
         return function
 
     return register
-
-
-def load(
-    name: str,
-    *,
-    folder: Path,
-    train_per_class: int | None = None,
-    test_per_class: int | None = None,
-    download: bool = False,
-    progress: Progress = silent,
-) -> Dataset:
-    """Returns the data set of that name in canonical order, thinned to the first images of each class if asked.
-
-    Args:
-        name: ``digits``, ``cifar10``, ``folder:PATH``.
-        folder: where data sets lie, each source in its own layout (see the readers).
-        train_per_class, test_per_class: images of each class to keep. The canonical order is that of hashes, so the
-            first ones are as good as a random choice, and the same on every machine.
-        download: whether a reader may fetch what is missing.
-        progress: told about long work.
-
-    Raises:
-        UnknownNameError: no such data set.
-        DataError: images missing or unreadable, too few of a class, or the same image in both splits.
-    """
-    from unlearn_bench.data.cache import cached
-
-    kind, _, path = name.partition(":")
-    reader = datasets.get(kind)
-    found = cached(reader, Location(folder, path, download, progress))
-    train = _thin(Images(*_tensors(found.train_pixels, found.train_labels)), train_per_class, found.classes, "training")
-    test = _thin(Images(*_tensors(found.test_pixels, found.test_labels)), test_per_class, found.classes, "test")
-    scaled = train.pixels.float().div_(255)
-    return Dataset(
-        name=f"{kind}:{Path(path).expanduser().resolve().name}" if path else kind,
-        train=train,
-        test=test,
-        classes=found.classes,
-        digest=_digest(train, test),
-        mean=tuple(scaled.mean(dim=(0, 2, 3)).tolist()),
-        # a channel without contrast is left as it is rather than divided by zero
-        std=tuple(s if s > 0 else 1.0 for s in scaled.std(dim=(0, 2, 3)).tolist()),
-    )
-
-
-def canonical(splits: Splits) -> Splits:
-    """Returns the splits with their images in order of their hashes.
-
-    Raises:
-        DataError: an image with its label is in both splits; a test on seen images measures nothing.
-    """
-    train = Images(*_tensors(splits.train_pixels, splits.train_labels))
-    test = Images(*_tensors(splits.test_pixels, splits.test_labels))
-    train_digests, test_digests = train.digests, test.digests
-    shared = set(train_digests) & set(test_digests)
-    if shared:
-        raise DataError(
-            f"{len(shared)} images with their labels are in both the training and the test split. Remove them from one."
-        )
-    train_order, test_order = np.argsort(train_digests), np.argsort(test_digests)
-    return Splits(
-        splits.train_pixels[train_order],
-        splits.train_labels[train_order],
-        splits.test_pixels[test_order],
-        splits.test_labels[test_order],
-        splits.classes,
-    )
-
-
-def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test_share: float = 0.2) -> Splits:
-    """Returns a stratified split: of each class the images with the smallest hashes are the test images.
-
-    Args:
-        pixels: (N, C, H, W) uint8; images that occur twice with one label are kept once, or the splits would overlap.
-        labels: (N,) int64.
-        classes: names of the classes.
-        test_share: share of each class, rounded to the nearest image, at least one.
-    """
-    digests = np.array(Images(*_tensors(pixels, labels)).digests)
-    _, order = np.unique(digests, return_index=True)  # sorted by hash, without repeats
-    test: list[int] = []
-    for label in range(len(classes)):
-        members = order[labels[order] == label]
-        test.extend(members[: max(1, round(test_share * len(members)))].tolist())
-    is_test = np.zeros(len(labels), dtype=bool)
-    is_test[test] = True
-    train = order[~is_test[order]]
-    chosen = order[is_test[order]]
-    return Splits(pixels[train], labels[train], pixels[chosen], labels[chosen], classes)
-
-
-def data_folder(home: Path, given: Path | None = None) -> Path:
-    """Returns where data sets lie: the given folder, else UNLEARN_BENCH_DATA, else ``data/`` beside benchmarks.yaml."""
-    return given or Path(os.environ.get("UNLEARN_BENCH_DATA") or home / "data")
-
-
-def _tensors(pixels: Pixels, labels: Labels) -> tuple[Tensor, Tensor]:
-    # torch shares the memory, and wants it writable
-    return tuple(torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in (pixels, labels))  # type: ignore[return-value]
-
-
-def _thin(images: Images, per_class: int | None, classes: tuple[str, ...], split: str) -> Images:
-    counts = torch.bincount(images.labels, minlength=len(classes))
-    needed = per_class or 1
-    for label, count in enumerate(counts.tolist()):
-        if count < needed:
-            raise DataError(
-                f"Class '{classes[label]}' has {count} {split} images, expected at least {needed}. "
-                "Add images, or ask for fewer under `subset` in benchmarks.yaml."
-            )
-    if per_class is None:
-        return images
-    keep = [torch.nonzero(images.labels == label)[:per_class, 0] for label in range(len(classes))]
-    return images[torch.cat(keep).sort().values]
-
-
-def _digest(train: Images, test: Images) -> str:
-    content: Any = hashlib.sha256()
-    for images in (train, test):
-        content.update(repr(tuple(images.pixels.shape)).encode())
-        content.update("".join(images.digests).encode())
-    return str(content.hexdigest())

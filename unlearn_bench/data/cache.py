@@ -12,10 +12,12 @@ from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from unlearn_bench.data import DatasetReader, Location, Splits, canonical
+from unlearn_bench.data import DatasetReader, Location, Splits
+from unlearn_bench.data.loading import canonical
 from unlearn_bench.spec import digest_of
 
-VERSION = 1  # of the layout below; another number makes every cached file unknown
+VERSION = 2  # of the layout below; another number makes every cached file unknown
+NAMES = ("classes", "fine_classes")
 
 
 def cached(reader: DatasetReader, location: Location) -> Splits:
@@ -26,11 +28,11 @@ def cached(reader: DatasetReader, location: Location) -> Splits:
     """
     files = reader.files(location) if reader.files else []
     if not files:
-        return canonical(reader.function(location))
+        return canonical(reader.function(location), drop_overlap=reader.is_official)
     target = folder() / f"{_fingerprint(reader.name, files)}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError):
         return _read(target)
-    splits = canonical(reader.function(location))
+    splits = canonical(reader.function(location), drop_overlap=reader.is_official)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not results
         _write(splits, target)
     return splits
@@ -49,14 +51,14 @@ def _fingerprint(reader: str, files: list[Path]) -> str:
 def _read(file: Path) -> Splits:
     with safe_open(file, framework="numpy") as stored:
         arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (not a mapping)
-        classes = tuple(json.loads(stored.metadata()["classes"]))
-    return Splits(**arrays, classes=classes)
+        classes, fine_classes = (tuple(json.loads(stored.metadata()[kind])) for kind in NAMES)
+    return Splits(**arrays, classes=classes, fine_classes=fine_classes)
 
 
 def _write(splits: Splits, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {name: value for name, value in splits.__dict__.items() if name != "classes"}
+    arrays = {name: value for name, value in splits.__dict__.items() if name not in NAMES and value is not None}
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         part = Path(scratch) / "part"
-        save_file(arrays, part, metadata={"classes": json.dumps(splits.classes)})
+        save_file(arrays, part, metadata={kind: json.dumps(getattr(splits, kind)) for kind in NAMES})
         part.replace(target)

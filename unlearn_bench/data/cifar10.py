@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +35,13 @@ def cifar10(location: Location) -> Splits:
     """
     train, test = _parquet(location, "train"), _parquet(location, "test")
     if train and test:
-        read = [
-            read_parquet(files, image="img", label="label", progress=location.progress, task=f"decode CIFAR-10 {split}")
-            for split, files in (("training", train), ("test", test))
-        ]
+        read = partial(read_parquet, image="img", labels=["label"], progress=location.progress)
+        (pixels, [labels]), (test_pixels, [test_labels]) = (
+            read(files, task=f"decode CIFAR-10 {split}") for split, files in (("training", train), ("test", test))
+        )
     else:
-        read = [_torchvision(location, is_train) for is_train in (True, False)]
-    return Splits(*read[0], *read[1], CLASSES)
+        (pixels, labels), (test_pixels, test_labels) = (_torchvision(location, is_train) for is_train in (True, False))
+    return Splits(pixels, labels, test_pixels, test_labels, CLASSES)
 
 
 def _torchvision(location: Location, is_train: bool) -> tuple[Pixels, Labels]:

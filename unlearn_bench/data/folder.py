@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearn_bench.data import Labels, Location, Pixels, Splits, dataset, split_by_hash
+from unlearn_bench.data import Labels, Location, Pixels, Splits, dataset
 from unlearn_bench.data.decode import decode
+from unlearn_bench.data.loading import split_by_hash
 from unlearn_bench.errors import DataError
 
 TEST_NAMES = ("test", "val", "valid", "validation")
@@ -26,7 +27,7 @@ def _files(location: Location) -> list[Path]:
     return sorted(path for path in _root(location).rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-@dataset(label="Folder of class folders", source="the user's own", files=_files)
+@dataset(label="Folder of class folders", source="the user's own", files=_files, is_official=False)
 def folder(location: Location) -> Splits:
     """The images of ``PATH/train/CLASS/*`` and ``PATH/test/CLASS/*``, any format that Pillow reads, all of one size.
 

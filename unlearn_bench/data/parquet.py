@@ -17,14 +17,14 @@ from unlearn_bench.progress import Progress
 
 
 def read_parquet(
-    files: Sequence[Path], *, image: str, label: str, progress: Progress, task: str
-) -> tuple[Pixels, Labels]:
-    """Returns pixels (N, C, H, W) uint8 and labels (N,) int64 of the shards, in file order.
+    files: Sequence[Path], *, image: str, labels: Sequence[str], progress: Progress, task: str
+) -> tuple[Pixels, list[Labels]]:
+    """Returns pixels (N, C, H, W) uint8 and each column of labels (N,) int64 of the shards, in file order.
 
     Args:
         files: the shards of one split.
         image: column of image files, either bytes or ``{bytes, path}``.
-        label: column of integer labels.
+        labels: columns of integer labels.
         progress, task: told about decoding.
 
     Raises:
@@ -33,10 +33,11 @@ def read_parquet(
     frames = []
     for file in files:
         try:
-            frames.append(pd.read_parquet(file, columns=[image, label]))
+            frames.append(pd.read_parquet(file, columns=[image, *labels]))
         except (pyarrow.ArrowException, OSError, ValueError) as problem:
+            columns = " and ".join(f"'{column}'" for column in (image, *labels))
             raise DataError(
-                f"{file} is not Parquet with the columns '{image}' and '{label}': {str(problem).splitlines()[0]}."
+                f"{file} is not Parquet with the columns {columns}: {str(problem).splitlines()[0]}."
             ) from None
     table = pd.concat(frames, ignore_index=True)
 
@@ -44,4 +45,4 @@ def read_parquet(
         return bytes(cell["bytes"] if isinstance(cell, dict) else cell)
 
     pixels = decode(table[image].tolist(), content, lambda row: f"Image {row} of {files[0].parent}", progress, task)
-    return pixels, table[label].to_numpy(dtype=np.int64)
+    return pixels, [table[label].to_numpy(dtype=np.int64) for label in labels]

@@ -23,23 +23,32 @@ class Metric(Entry):
         bounds: least and greatest value, in ``unit``.
         better: which way is good.
         unit: ``%`` for a share in percent, empty for a plain number.
+        settings: those that the metric has a meaning for; empty for all.
     """
 
     bounds: tuple[float, float]
     better: Better
     unit: str
+    settings: tuple[str, ...] = ()
 
 
 metrics: Registry[Metric] = Registry("metric", __name__)
 
 
 def metric(
-    *, label: str, bounds: tuple[float, float], better: Better, source: str, unit: str = "", version: int = 1
+    *,
+    label: str,
+    bounds: tuple[float, float],
+    better: Better,
+    source: str,
+    unit: str = "",
+    settings: tuple[str, ...] = (),
+    version: int = 1,
 ) -> Callable[[Callable[[ModelOutputs], float]], Callable[[ModelOutputs], float]]:
     """Registers a metric under its function's name."""
 
     def register(function: Callable[[ModelOutputs], float]) -> Callable[[ModelOutputs], float]:
-        metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, version=version))
+        metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, settings, version=version))
         return function
 
     return register

@@ -30,6 +30,28 @@ def lp_retain(outputs: ModelOutputs) -> float:
     return probe(train.features, train.labels, test.features, test.labels)
 
 
+@metric(
+    label="LP(subclass)",
+    bounds=(0, 100),
+    better="near retrained",
+    unit="%",
+    source="Seo, Kim and Han, section 5.2",
+    settings=("subclass",),
+)
+def lp_subclass(outputs: ModelOutputs) -> float:
+    """Accuracy on the forget set's test images of a linear classifier for the finer labels, trained on features of D.
+
+    Raises:
+        ValueError: the images have no finer labels.
+    """
+    parts = (outputs.retain, outputs.forget, outputs.test_forget)
+    fine = [part.fine for part in parts if part.fine is not None]
+    if len(fine) < len(parts):
+        raise ValueError("lp_subclass needs finer labels, which these images do not have")
+    features = torch.cat([outputs.retain.features, outputs.forget.features])
+    return probe(features, torch.cat(fine[:2]), outputs.test_forget.features, fine[2])
+
+
 def probe(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
     """Returns the test accuracy, in percent, of multinomial logistic regression solved to convergence.
 

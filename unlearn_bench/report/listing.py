@@ -7,8 +7,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from unlearn_bench.config import Selection, TableEntry
+from unlearn_bench.config import Row
 from unlearn_bench.report.tables import comparable_runs, runs_of_row
+from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MetricRecord, RunRecord
 
@@ -108,12 +109,16 @@ def describe_run(run: RunRecord, metrics: Mapping[str, MetricRecord]) -> str:
     return tabulate(lines, tablefmt="plain", disable_numparse=True)
 
 
-def progress_of(entry: TableEntry, selection: Selection, store: Store) -> list[int]:
+def progress_of(placed: Sequence[tuple[Row, Selection]], store: Store) -> list[int]:
     """Returns how many runs of a table are done, how many it has, how many are diverged or failed."""
-    recorded = comparable_runs(selection, store)
-    found = [run for row in entry.full_rows for run in runs_of_row(recorded, row, selection).values()]
+    recorded = {key: comparable_runs(key, store) for key in {selection.experiment.key for _, selection in placed}}
+    found = [
+        run
+        for row, selection in placed
+        for run in runs_of_row(recorded[selection.experiment.key], row, selection).values()
+    ]
     done = sum(run.status == "done" for run in found)
-    return [done, len(entry.rows) * len(selection.configurations), len(found) - done]
+    return [done, sum(len(selection.configurations) for _, selection in placed), len(found) - done]
 
 
 def _cost(run: RunRecord) -> list[str]:

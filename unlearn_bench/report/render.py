@@ -102,6 +102,42 @@ def to_records(table: Table) -> list[dict[str, Any]]:
     ]
 
 
+AGAINST = "Ours, the paper's value, and the difference; – where the paper prints none or nothing was measured."
+
+
+def against_paper(table: Table, format: str) -> str:
+    """Returns a table of our values beside the published ones, ``text`` or ``markdown``.
+
+    Raises:
+        OptionError: another format, or a table of which nothing is published.
+    """
+    kinds = {"text": "simple", "markdown": "github"}
+    if format not in kinds:
+        raise OptionError(f"--against-paper prints text or markdown, and --format is '{format}'. Choose one of them.")
+    if all(cell.published is None for row in table.rows for cell in row.cells):
+        raise OptionError(f"benchmarks.yaml holds no published numbers of table {table.name}.")
+    escape: Callable[[str], str] = _markdown if format == "markdown" else str
+    body = [
+        [escape(row.label), *(_beside(cell, column) for column, cell in zip(table.columns, row.cells, strict=True))]
+        for row in table.rows
+    ]
+    header = ["Method", *(escape(f"{column.label} {column.unit}".strip()) for column in table.columns)]
+    notes = (AGAINST, *([f"On the paper: {table.published_note}"] if table.published_note else []), *table.notes)
+    text = tabulate(body, header, tablefmt=kinds[format], disable_numparse=True)
+    if format == "markdown":
+        listed = "\n".join(f"- {escape(note)}" for note in notes)
+        return f"### {escape(_title(table))}, against the paper\n\n{text}\n\n{listed}"
+    return "\n".join([f"{_title(table)}, against the paper", "", text, "", *notes])
+
+
+def _beside(cell: Cell, column: MetricRecord) -> str:
+    decimals = 1 if column.unit == "%" else 2
+    ours, paper = (f"{value:.{decimals}f}" if value is not None else "–" for value in (cell.mean, cell.published))
+    if cell.mean is None or cell.published is None:
+        return f"{ours} / {paper}"
+    return f"{ours} / {paper} ({cell.mean - cell.published:+.{decimals}f})"
+
+
 FORMATS: dict[str, Callable[[Table], str]] = {
     "text": to_text,
     "markdown": to_markdown,
@@ -145,7 +181,7 @@ def _body(table: Table, bold: Bold) -> list[list[str]]:
 
 def _cell(cell: Cell, column: MetricRecord, row: TableRow, table: Table, bold: Bold) -> str:
     decimals = 1 if column.unit == "%" else 2
-    incomplete = f" {cell.n}/{table.expected}" if cell.n < table.expected else ""
+    incomplete = f" {cell.n}/{row.expected}" if cell.n < row.expected else ""
     if cell.mean is None:
         return f"–{incomplete}"
     text = f"{cell.mean:.{decimals}f}"

@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unlearn_bench.config import Row, Selection, TableEntry
+from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
+from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MethodRecord, MetricRecord, RunRecord
 
@@ -26,6 +27,7 @@ class Cell:
         n: how many are done.
         gap: |mean − mean of the retrained model over the same configurations|; None for the retrained model itself.
         best: whether the gap is the smallest of the approximate methods with all configurations done.
+        published: the paper's value, where it prints one.
     """
 
     mean: float | None
@@ -33,17 +35,22 @@ class Cell:
     n: int
     gap: float | None
     best: bool = False
+    published: float | None = None
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A method's row; a reference (original, retrained) competes with nobody and shows no gap in the paper's style."""
+    """A method's row; a reference (original, retrained) competes with nobody and shows no gap in the paper's style.
+
+    ``expected`` is how many configurations each cell should have.
+    """
 
     method: str
     label: str
     train_set: str
     is_reference: bool
     cells: tuple[Cell, ...]
+    expected: int
 
 
 @dataclass(frozen=True)
@@ -54,65 +61,78 @@ class Table:
         name, title: as in benchmarks.yaml.
         columns: the metrics.
         rows: in the order of benchmarks.yaml.
-        expected: how many configurations each cell should have.
         notes: what was measured, on what, and what is missing, a sentence each.
+        published_note: on the paper's values.
     """
 
     name: str
     title: str
     columns: tuple[MetricRecord, ...]
     rows: tuple[TableRow, ...]
-    expected: int
     notes: tuple[str, ...]
+    published_note: str = ""
 
 
-def build_table(name: str, entry: TableEntry, selection: Selection, store: Store) -> Table:
-    """Returns the table of what the database holds for a selection.
+def build_table(name: str, entry: TableEntry, placed: Sequence[tuple[Row, Selection]], store: Store) -> Table:
+    """Returns the table of what the database holds.
 
     Args:
         name: of the table in benchmarks.yaml.
-        entry: its rows and metrics.
-        selection: which configurations belong in it.
+        entry: its title and metrics.
+        placed: its rows, each with its configurations.
         store: the database.
 
     Raises:
         MissingRunError: a configuration has no retrained run with all metrics: without it no gap can be read.
     """
-    recorded = comparable_runs(selection, store)
     method_records, metric_records = store.methods(), store.metrics()
-    entry = _with_plugins(entry, recorded, method_records)
-    by_row = [runs_of_row(recorded, row, selection) for row in entry.full_rows]
-    reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
-    lacking = [pair for pair in selection.configurations if not _measures(reference.get(pair), entry.metrics)]
-    if lacking:
-        raise MissingRunError(_missing_reference(selection, lacking))
     columns = tuple(
         metric_records.get(metric, MetricRecord(metric, metric, "", "near retrained", "")) for metric in entry.metrics
     )
-    rows = [
-        _table_row(row, runs, reference, columns, method_records.get(row.method))
-        for row, runs in zip(entry.full_rows, by_row, strict=True)
-    ]
-    expected = len(selection.configurations)
-    used = [run for runs in (*by_row, reference) for run in runs.values()]
+    rows: list[TableRow] = []
+    used: list[RunRecord] = []
+    notes: dict[str, None] = {}  # in order, each once
+    shortfalls: list[str] = []
+    for selection, own in _by_selection(placed):
+        recorded = comparable_runs(selection.experiment.key, store)
+        by_row = [runs_of_row(recorded, row, selection) for row in own]
+        reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
+        lacking = [pair for pair in selection.configurations if not _measures(reference.get(pair), entry.metrics)]
+        if lacking:
+            raise MissingRunError(_missing_reference(selection, lacking))
+        made = [
+            _table_row(row, runs, reference, columns, method_records.get(row.method), len(selection.configurations))
+            for row, runs in zip(own, by_row, strict=True)
+        ]
+        rows += _mark_best(made)
+        here = [run for runs in (*by_row, reference) for run in runs.values()]
+        notes.update(dict.fromkeys([*_provenance(selection, here), *selection.remarks]))
+        shortfalls += _shortfalls(name, own, by_row, selection)
+        used += here
+    datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
     return Table(
         name=name,
-        title=f"{entry.title}: {selection.experiment.dataset}, profile {selection.profile}",
+        title=f"{entry.title}: {', '.join(datasets)}, profile {placed[0][1].profile}",
         columns=columns,
-        rows=tuple(_mark_best(rows, expected)),
-        expected=expected,
-        notes=(
-            *_provenance(selection, used),
-            *selection.remarks,
-            *_origins(used, method_records),
-            *_shortfalls(name, entry, by_row, selection),
-        ),
+        rows=tuple(rows),
+        notes=(*notes, *_stand_ins(entry, placed), *_origins(used, method_records), *shortfalls),
+        published_note=entry.note,
     )
 
 
-def comparable_runs(selection: Selection, store: Store) -> list[RunRecord]:
+def _by_selection(placed: Sequence[tuple[Row, Selection]]) -> list[tuple[Selection, list[Row]]]:
+    """Returns runs of rows with the same configurations, in order."""
+    groups: list[tuple[Selection, list[Row]]] = []
+    for row, selection in placed:
+        if not groups or groups[-1][0] != selection:
+            groups.append((selection, []))
+        groups[-1][1].append(row)
+    return groups
+
+
+def comparable_runs(experiment_key: str, store: Store) -> list[RunRecord]:
     """Returns the experiment's runs on the images of its newest run, newest first; other images are another table."""
-    recorded = store.runs(experiment_key=selection.experiment.key)
+    recorded = store.runs(experiment_key=experiment_key)
     return [run for run in recorded if run.dataset_digest == recorded[0].dataset_digest]
 
 
@@ -138,21 +158,13 @@ def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -
     return found
 
 
-def _with_plugins(entry: TableEntry, recorded: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> TableEntry:
-    """Returns the table with a row for each recorded plug-in method, where it is open to them."""
-    if not entry.plugins:
-        return entry
-    known = {row.method for row in entry.full_rows}
-    names = sorted({run.method for run in recorded if methods[run.method].origin} - known)
-    return entry.model_copy(update={"rows": [*entry.rows, *names]})
-
-
 def _table_row(
     row: Row,
     runs: dict[Configuration, RunRecord],
     reference: dict[Configuration, RunRecord],
     columns: Sequence[MetricRecord],
     method: MethodRecord | None,
+    expected: int,
 ) -> TableRow:
     cells = []
     for column in columns:
@@ -165,6 +177,7 @@ def _table_row(
                 std=statistics.stdev(done.values()) if len(done) > 1 else None,
                 n=len(done),
                 gap=abs(mean - statistics.fmean(target)) if mean is not None and row.method != RETRAINED else None,
+                published=row.published.get(column.name),
             )
         )
     return TableRow(
@@ -173,16 +186,17 @@ def _table_row(
         train_set=method.train_set if method else "",
         is_reference=method.is_reference if method else False,
         cells=tuple(cells),
+        expected=expected,
     )
 
 
-def _mark_best(rows: Sequence[TableRow], expected: int) -> list[TableRow]:
+def _mark_best(rows: Sequence[TableRow]) -> list[TableRow]:
     marked = [list(row.cells) for row in rows]
     for column in range(len(rows[0].cells)):
         gaps = {
             position: cell.gap
             for position, row in enumerate(rows)
-            if not row.is_reference and (cell := row.cells[column]).gap is not None and cell.n == expected
+            if not row.is_reference and (cell := row.cells[column]).gap is not None and cell.n == row.expected
         }
         for position, gap in gaps.items():
             if gap == min(gaps.values()):
@@ -219,13 +233,23 @@ def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
     )
     described = ", ".join(f"{name} {value}" for name, value in experiment.model.items() if name != "name")
     recipe = ", ".join(f"{name} {value}" for name, value in experiment.recipe.items())
+    setting = ", ".join(f"{name} {value}" for name, value in experiment.setting_options.items())
     per_class = f", {experiment.train_per_class} training images a class" if experiment.train_per_class else ""
     return [
-        f"Images: {experiment.dataset} (content {', '.join(sorted(images))}){per_class}; setting {experiment.setting}; "
+        f"Images: {experiment.dataset} (content {', '.join(sorted(images))}){per_class}; setting {experiment.setting}"
+        f"{f' ({setting})' if setting else ''}; "
         f"forget sets {', '.join(selection.forget)}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
         f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
         f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
         f"{' to '.join(dates)}.",
+    ]
+
+
+def _stand_ins(entry: TableEntry, placed: Sequence[tuple[Row, Selection]]) -> list[str]:
+    """Returns which data sets are measured in place of the paper's."""
+    pairs = [(row.dataset or entry.dataset, selection.experiment.dataset) for row, selection in placed]
+    return [
+        f"In place of the paper's {paper}: {ours}." for paper, ours in dict.fromkeys(pairs) if paper not in (None, ours)
     ]
 
 
@@ -238,10 +262,10 @@ def _origins(runs: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> 
 
 
 def _shortfalls(
-    name: str, entry: TableEntry, by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection
+    name: str, rows: Sequence[Row], by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection
 ) -> list[str]:
     notes = []
-    for row, runs in zip(entry.full_rows, by_row, strict=True):
+    for row, runs in zip(rows, by_row, strict=True):
         for forget, seed in selection.configurations:
             run = runs.get((forget, seed))
             if run is not None and run.status != "done":

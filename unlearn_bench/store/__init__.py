@@ -190,12 +190,12 @@ class Store:
         with self._session() as session:
             return {row.name: MetricRecord(**columns(row)) for row in session.scalars(select(MetricRow))}
 
-    def class_names(self, experiment_key: str) -> tuple[str, ...]:
-        """Returns the class names, by label, of the images of an experiment's newest run; none without a run."""
+    def class_names(self, experiment_key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Returns the names of classes and of finer ones of an experiment's newest run's images; none without a run."""
         query = select(DatasetRow).join(RunRow).where(RunRow.experiment_key == experiment_key)
         with self._session() as session:
             row = session.scalar(query.order_by(RunRow.finished_at.desc(), RunRow.id.desc()).limit(1))
-            return tuple(row.classes) if row else ()
+            return (tuple(row.classes), tuple(row.fine_classes)) if row else ((), ())
 
     def count(self) -> int:
         """Returns the number of recorded runs."""

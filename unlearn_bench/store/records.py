@@ -22,6 +22,7 @@ class DatasetRecord:
     test_images: int
     shape: str
     classes: tuple[str, ...]
+    fine_classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ def dataset_of(session: Session, run: NewRun) -> DatasetRow:
     """Returns the row of a run's data set, added where it is missing."""
     row = session.scalar(select(DatasetRow).where(DatasetRow.digest == run.dataset.digest))
     if row is None:
-        row = DatasetRow(**{**asdict(run.dataset), "classes": list(run.dataset.classes)})
+        names = {"classes": list(run.dataset.classes), "fine_classes": list(run.dataset.fine_classes)}
+        row = DatasetRow(**{**asdict(run.dataset), **names})
         session.add(row)
         session.flush()
     return row

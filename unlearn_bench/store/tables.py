@@ -30,6 +30,7 @@ class DatasetRow(Base):
     test_images: Mapped[int]
     shape: Mapped[str]
     classes: Mapped[list[str]]
+    fine_classes: Mapped[list[str]]
 
 
 class ForgetSetRow(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from unlearn_bench.data import Dataset, ForgetSplit
-from unlearn_bench.data.settings import setting
+from unlearn_bench.data.settings import members, setting, tested
 from unlearn_bench.errors import DataError
 from unlearn_bench.spec import class_labels
 
@@ -23,10 +23,12 @@ def class_unlearning(dataset: Dataset, forget: str) -> ForgetSplit:
             f"The forget set '{forget}' leaves {len(dataset.classes) - len(labels)} of {len(dataset.classes)} classes, "
             "expected at least 2. Forget fewer classes."
         )
-    chosen = torch.tensor(labels)
+    is_tested = tested(dataset, members(dataset.test.labels, labels), forget)
     return ForgetSplit(
         name=",".join(str(label) for label in labels),
-        forget=torch.nonzero(torch.isin(dataset.train.labels.cpu(), chosen))[:, 0],
-        test_forget=torch.isin(dataset.test.labels.cpu(), chosen),
+        forget=torch.nonzero(members(dataset.train.labels, labels))[:, 0],
+        test_forget=is_tested,
+        test_retain=~is_tested,
         classes=tuple(labels),
+        train=dataset.train,
     )

@@ -1,0 +1,160 @@
+"""From a name to a data set: read, put in canonical order, hashed, cached, thinned.
+
+The order is that of each image's hash, so neither the source nor its file order changes the content hash or any number
+that follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearn_bench.data import Dataset, Images, Labels, Location, Pixels, Splits, datasets
+from unlearn_bench.errors import DataError
+from unlearn_bench.progress import Progress, silent
+
+
+def load(
+    name: str,
+    *,
+    folder: Path,
+    train_per_class: int | None = None,
+    test_per_class: int | None = None,
+    download: bool = False,
+    progress: Progress = silent,
+) -> Dataset:
+    """Returns the data set of that name in canonical order, thinned to the first images of each class if asked.
+
+    Args:
+        name: ``digits``, ``cifar10``, ``folder:PATH``.
+        folder: where data sets lie, each source in its own layout (see the readers).
+        train_per_class, test_per_class: images of each class to keep. The canonical order is that of hashes, so the
+            first ones are as good as a random choice, and the same on every machine.
+        download: whether a reader may fetch what is missing.
+        progress: told about long work.
+
+    Raises:
+        UnknownNameError: no such data set.
+        DataError: images missing or unreadable, too few of a class, or the same image in both splits.
+    """
+    from unlearn_bench.data.cache import cached  # which needs ``canonical`` of this file
+
+    kind, _, path = name.partition(":")
+    reader = datasets.get(kind)
+    found = cached(reader, Location(folder, path, download, progress))
+    train, test = (_images(found, split) for split in ("train", "test"))
+    train = _thin(train, train_per_class, found.classes, "training")
+    test = _thin(test, test_per_class, found.classes, "test")
+    scaled = train.pixels.float().div_(255)
+    return Dataset(
+        name=f"{kind}:{Path(path).expanduser().resolve().name}" if path else kind,
+        train=train,
+        test=test,
+        classes=found.classes,
+        digest=_digest(train, test),
+        mean=tuple(scaled.mean(dim=(0, 2, 3)).tolist()),
+        # a channel without contrast is left as it is rather than divided by zero
+        std=tuple(s if s > 0 else 1.0 for s in scaled.std(dim=(0, 2, 3)).tolist()),
+        fine_classes=found.fine_classes,
+    )
+
+
+def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
+    """Returns the splits with their images in order of their hashes.
+
+    Args:
+        splits: as read.
+        drop_overlap: leave images out of the test split that are, with their labels, in the training split as well:
+            CIFAR-100 as published has two of them. A test on seen images measures nothing.
+
+    Raises:
+        DataError: there are such images and they are not to be left out.
+    """
+    train_digests, test_digests = (np.array(_images(splits, split).digests) for split in ("train", "test"))
+    is_shared = np.isin(test_digests, train_digests)
+    if is_shared.any() and not drop_overlap:
+        raise DataError(
+            f"{is_shared.sum()} images with their labels are in both the training and the test split. Remove them from "
+            "one."
+        )
+    train, test = np.argsort(train_digests), np.argsort(test_digests)
+    test = test[~is_shared[test]]
+    return replace(
+        splits,
+        train_pixels=splits.train_pixels[train],
+        train_labels=splits.train_labels[train],
+        test_pixels=splits.test_pixels[test],
+        test_labels=splits.test_labels[test],
+        train_fine=None if splits.train_fine is None else splits.train_fine[train],
+        test_fine=None if splits.test_fine is None else splits.test_fine[test],
+    )
+
+
+def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test_share: float = 0.2) -> Splits:
+    """Returns a stratified split: of each class the images with the smallest hashes are the test images.
+
+    Args:
+        pixels: (N, C, H, W) uint8; images that occur twice with one label are kept once, or the splits would overlap.
+        labels: (N,) int64.
+        classes: names of the classes.
+        test_share: share of each class, rounded to the nearest image, at least one.
+    """
+    digests = np.array(Images(_tensor(pixels), _tensor(labels)).digests)
+    _, order = np.unique(digests, return_index=True)  # sorted by hash, without repeats
+    test: list[int] = []
+    for label in range(len(classes)):
+        members = order[labels[order] == label]
+        test.extend(members[: max(1, round(test_share * len(members)))].tolist())
+    is_test = np.zeros(len(labels), dtype=bool)
+    is_test[test] = True
+    train = order[~is_test[order]]
+    chosen = order[is_test[order]]
+    return Splits(pixels[train], labels[train], pixels[chosen], labels[chosen], classes)
+
+
+def data_folder(home: Path, given: Path | None = None) -> Path:
+    """Returns where data sets lie: the given folder, else UNLEARN_BENCH_DATA, else ``data/`` beside benchmarks.yaml."""
+    return given or Path(os.environ.get("UNLEARN_BENCH_DATA") or home / "data")
+
+
+def _images(splits: Splits, split: Literal["train", "test"]) -> Images:
+    pixels, labels, fine = (getattr(splits, f"{split}_{part}") for part in ("pixels", "labels", "fine"))
+    return Images(_tensor(pixels), _tensor(labels), None if fine is None else _tensor(fine))
+
+
+def _tensor(array: Pixels | Labels) -> Tensor:
+    return torch.from_numpy(
+        np.require(array, requirements=["C", "W"])
+    )  # torch shares the memory, and wants it writable
+
+
+def _thin(images: Images, per_class: int | None, classes: tuple[str, ...], split: str) -> Images:
+    counts = torch.bincount(images.labels, minlength=len(classes))
+    needed = per_class or (1 if split == "training" else 0)  # a class without test images can still be retained
+    for label, count in enumerate(counts.tolist()):
+        if count < needed:
+            raise DataError(
+                f"Class '{classes[label]}' has {count} {split} images, expected at least {needed}. "
+                "Add images, or ask for fewer under `subset` in benchmarks.yaml."
+            )
+    if per_class is None:
+        return images
+    keep = [torch.nonzero(images.labels == label)[:per_class, 0] for label in range(len(classes))]
+    return images[torch.cat(keep).sort().values]
+
+
+def _digest(train: Images, test: Images) -> str:
+    content: Any = hashlib.sha256()
+    for images in (train, test):
+        content.update(repr(tuple(images.pixels.shape)).encode())
+        content.update("".join(images.digests).encode())
+        if images.fine is not None:
+            content.update(images.fine.cpu().numpy().astype("<i8").tobytes())
+    return str(content.hexdigest())

@@ -1,0 +1,83 @@
+"""Backdoor unlearning: the forget set are training images with a trigger, relabelled as its target."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unlearn_bench.data import Dataset, ForgetSplit, Images
+from unlearn_bench.data.settings import setting
+from unlearn_bench.errors import DataError, OptionError
+from unlearn_bench.spec import class_labels, digest_of
+
+Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
+
+
+@setting(
+    name="backdoor",
+    label="Backdoor unlearning",
+    source="Seo, Kim and Han, section 5.3; after Gu et al. 2017, BadNets",
+    changes_images=True,
+)
+def backdoor(
+    dataset: Dataset,
+    forget: str,
+    *,
+    size: Annotated[int, Field(ge=1, description="side of the black patch in pixels; silent in the paper")] = 3,
+    corner: Annotated[Corner, Field(description="where the patch is drawn; silent in the paper")] = "bottom_right",
+    rate: Annotated[float, Field(gt=0, lt=1, description="poisoned share of D; silent in the paper")] = 0.05,
+) -> ForgetSplit:
+    """Training images of other classes with a black patch under the target's label; the forget set names the target.
+
+    The patch is drawn on the uint8 pixels. Which images are poisoned follows from images, target and options. The test
+    images with the trigger are kept under their true labels; D_r and the clean test images stay as they are.
+
+    Raises:
+        DataError: no such class, several of them, or no image to poison.
+        OptionError: the patch does not fit the images.
+    """
+    labels = class_labels(forget, dataset.classes, dataset.name)
+    if len(labels) > 1:
+        raise DataError(f"The forget set '{forget}' names several targets of a backdoor. Name one class.")
+    (target,) = labels
+    if size > min(dataset.train.pixels.shape[2:]):
+        side = min(dataset.train.pixels.shape[2:])
+        raise OptionError(
+            f"Option 'size' of the setting 'backdoor' is {size}, expected at most {side}, the images' side."
+        )
+    others = torch.nonzero(dataset.train.labels.cpu() != target)[:, 0]
+    wanted = round(rate * len(dataset.train))
+    if not 0 < wanted < len(others):
+        raise DataError(
+            f"A rate of {rate:g} poisons {wanted} of {len(others)} images, expected at least one and not all."
+        )
+    seed = int(digest_of([dataset.digest, target, size, corner, rate])[:15], 16)
+    order = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))
+    poisoned = others[order[:wanted]].sort().values
+    pixels, new_labels = dataset.train.pixels.clone(), dataset.train.labels.clone()
+    pixels[poisoned] = stamped(pixels[poisoned], size, corner)
+    new_labels[poisoned] = target
+    clean = torch.ones(len(dataset.test), dtype=torch.bool)
+    return ForgetSplit(
+        name=str(target),
+        forget=poisoned,
+        test_forget=~clean,
+        test_retain=clean,
+        classes=(),
+        train=Images(pixels, new_labels, dataset.train.fine),
+        triggered=Images(stamped(dataset.test.pixels, size, corner), dataset.test.labels, dataset.test.fine),
+        target=target,
+    )
+
+
+def stamped(pixels: Tensor, size: int, corner: Corner) -> Tensor:
+    """Returns the images, (N, C, H, W) uint8, with a black patch of ``size`` pixels a side in a corner."""
+    vertical, horizontal = corner.split("_")
+    rows = slice(0, size) if vertical == "top" else slice(-size, None)
+    columns = slice(0, size) if horizontal == "left" else slice(-size, None)
+    marked = pixels.clone()
+    marked[:, :, rows, columns] = 0
+    return marked

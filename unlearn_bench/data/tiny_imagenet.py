@@ -1,0 +1,86 @@
+"""Tiny-ImageNet: the official zip, read where it lies, or its unpacked folder."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from unlearn_bench.data import Location, Splits, dataset
+from unlearn_bench.data.decode import decode
+from unlearn_bench.errors import DataError
+
+ROOT = "tiny-imagenet-200"  # folder in the zip, and the beginning of the zip's own name
+
+
+def _zips(location: Location) -> list[Path]:
+    return sorted(location.folder.glob(f"{ROOT}*.zip"))
+
+
+def _files(location: Location) -> list[Path]:
+    folder = location.folder / ROOT
+    if (folder / "wnids.txt").is_file():
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+    return _zips(location)[:1]
+
+
+@dataset(label="Tiny-ImageNet", source="Le and Yang 2015", files=_files)
+def tiny_imagenet(location: Location) -> Splits:
+    """Tiny-ImageNet: 64×64 pixels, 200 classes of 500 training images; its 10,000 validation images are the test.
+
+    Looked for in the data folder, in this order: ``tiny-imagenet-200/``, ``tiny-imagenet-200*.zip`` (read without
+    unpacking). Labels follow the order of ``wnids.txt``; a class is named by the first word of ``words.txt``, with its
+    WordNet number where two classes share it. The official test images have no labels and are not read. Grey images
+    become RGB.
+    """
+    folder = location.folder / ROOT
+    if (folder / "wnids.txt").is_file():
+        names = [path.relative_to(location.folder).as_posix() for path in _files(location)]
+        return _read(names, lambda name: (location.folder / name).read_bytes(), location)
+    zips = _zips(location)
+    if not zips:
+        raise DataError(
+            f"No Tiny-ImageNet in {location.folder}: expected {ROOT}/ or {ROOT}.zip, which "
+            "http://cs231n.stanford.edu/tiny-imagenet-200.zip has. Name its folder with --data."
+        )
+    try:
+        with zipfile.ZipFile(zips[0]) as archive:
+            return _read(archive.namelist(), archive.read, location)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile) as problem:
+        raise DataError(f"{zips[0]} is no zip that can be read: {problem}. Fetch it again.") from None
+
+
+def _read(names: list[str], read: Callable[[str], bytes], location: Location) -> Splits:
+    try:
+        order = read(f"{ROOT}/wnids.txt").decode().split()
+        words = dict(line.split("\t", 1) for line in read(f"{ROOT}/words.txt").decode().splitlines() if "\t" in line)
+        annotations = read(f"{ROOT}/val/val_annotations.txt").decode().splitlines()
+    except (KeyError, OSError) as problem:
+        raise DataError(f"Tiny-ImageNet is incomplete: {problem}. Fetch it again.") from None
+    label_of = {wnid: label for label, wnid in enumerate(order)}
+    validation = dict(line.split("\t")[:2] for line in annotations if line)
+    train: list[tuple[str, int]] = []
+    test: list[tuple[str, int]] = []
+    for name in sorted(names):
+        parts = PurePosixPath(name).parts
+        if parts[-1].upper().endswith(".JPEG") and parts[1] == "train" and parts[2] in label_of:
+            train.append((name, label_of[parts[2]]))
+        elif parts[-1] in validation and parts[1] == "val":
+            test.append((name, label_of[validation[parts[-1]]]))
+    if not train or not test:
+        raise DataError(f"Tiny-ImageNet holds {len(train)} training and {len(test)} validation images. Fetch it again.")
+    pixels, labels = zip(*(_decoded(chosen, read, location) for chosen in (train, test)), strict=True)
+    short = [words.get(wnid, wnid).split(",")[0].strip() for wnid in order]
+    count = Counter(short)
+    classes = tuple(f"{word} {wnid}" if count[word] > 1 else word for word, wnid in zip(short, order, strict=True))
+    return Splits(pixels[0], labels[0], pixels[1], labels[1], classes)
+
+
+def _decoded(chosen: list[tuple[str, int]], read: Callable[[str], bytes], location: Location):  # type: ignore[no-untyped-def]
+    files = [name for name, _ in chosen]
+    task = f"decode Tiny-ImageNet {PurePosixPath(files[0]).parts[1]}"
+    pixels = decode(files, read, lambda position: files[position], location.progress, task)
+    return pixels, np.array([label for _, label in chosen], dtype=np.int64)

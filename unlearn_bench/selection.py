@@ -1,0 +1,106 @@
+"""From benchmarks.yaml and a command line to the configurations that a command is about. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_bench.config import Benchmarks, Row, Scalar, Subset, TableEntry
+from unlearn_bench.errors import OptionError, did_you_mean, unknown_name
+from unlearn_bench.spec import Experiment
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which configurations a command is about: one experiment, its forget sets and its seeds.
+
+    ``source`` is the data set as the user named it (``folder:PATH``); ``experiment.dataset`` is its name in the record.
+    ``remarks`` says of methods where their options come from, where that is not the profile.
+    """
+
+    profile: str
+    experiment: Experiment
+    source: str
+    forget: tuple[str, ...]
+    seeds: tuple[int, ...]
+    options: dict[str, dict[str, Scalar]]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def configurations(self) -> list[tuple[str, int]]:
+        """Every (forget set, seed)."""
+        return [(forget, seed) for forget in self.forget for seed in self.seeds]
+
+    def overrides(self, row: Row) -> dict[str, Scalar]:
+        """Returns the options that a row states: the profile's for the method, the row's own over them."""
+        return {**self.options.get(row.method, {}), **row.options}
+
+
+def select(
+    benchmarks: Benchmarks,
+    *,
+    profile: str | None = None,
+    dataset: str | None = None,
+    setting: str | None = None,
+    forget: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    precision: str | None = None,
+    table: TableEntry | None = None,
+    row: Row | None = None,
+) -> Selection:
+    """Returns the configurations that a command line names; what it leaves open comes from table, row and profile.
+
+    Without a profile it is the one that ``datasets`` names for the data set, or the default profile. A table's data
+    set gives way to the one that the profile has instead.
+
+    Raises:
+        UnknownNameError: no such profile or data set.
+        OptionError: no such precision, or no forget set is given where benchmarks.yaml has none.
+    """
+    kind = (dataset or "").split(":", 1)[0]
+    if dataset is not None and kind not in benchmarks.datasets:
+        raise unknown_name("dataset", dataset, benchmarks.datasets)
+    name = profile or (benchmarks.datasets[kind].profile if dataset else benchmarks.default_profile)
+    if name not in benchmarks.profiles:
+        raise unknown_name("profile", name, benchmarks.profiles)
+    if precision not in (None, "float32", "bfloat16"):
+        raise OptionError(f"Precision is '{precision}', expected float32 or bfloat16.")
+    chosen = benchmarks.profiles[name]
+    wanted = (row.dataset if row else None) or (table.dataset if table else None)
+    source = dataset or (chosen.instead.get(wanted, wanted) if wanted else chosen.dataset)
+    entry = benchmarks.datasets[source.split(":", 1)[0]]
+    subset = chosen.subset.get(source, Subset())
+    by_table = (row.setting if row else None) or (table.setting if table else None)
+    setting = setting or by_table or chosen.setting
+    usual = [str(item) for item in entry.forget.get(setting, [])]
+    if not forget and not usual:
+        raise OptionError(
+            f"benchmarks.yaml has no forget sets of the setting '{setting}' for the data set '{source}'."
+            f"{did_you_mean(setting, entry.forget)} Give --forget."
+        )
+    return Selection(
+        profile=name,
+        experiment=Experiment(
+            dataset=recorded_name(source),
+            train_per_class=subset.train_per_class,
+            test_per_class=subset.test_per_class,
+            augment=entry.augment,
+            setting=setting,
+            setting_options=dict(chosen.settings.get(setting, {})),
+            model=dict(chosen.model),
+            recipe=dict(chosen.recipe),
+            precision=precision or chosen.precision,
+            threads=chosen.threads,
+        ),
+        source=source,
+        forget=tuple(forget) or tuple(usual),
+        seeds=tuple(seeds) or tuple(chosen.seeds),
+        options=dict(chosen.options),
+    )
+
+
+def recorded_name(source: str) -> str:
+    """Returns a data set's name in the record: of ``folder:PATH`` the last part only, since a record may be shared."""
+    kind, _, path = source.partition(":")
+    return f"{kind}:{Path(path).expanduser().resolve().name}" if path else kind
