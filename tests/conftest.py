@@ -32,7 +32,7 @@ profiles:
     title: a few digits
     dataset: digits
     subset: {digits: {train_per_class: 24, test_per_class: 8}}
-    settings: {backdoor: {size: 2, corner: top_left, rate: 0.1}, random: {stratified: true}}
+    settings: {backdoor: {size: 2, place: top_left, shade: 255, rate: 0.1}, random: {stratified: true}}
     seeds: [0]
     model: {name: resnet18, width: 4, groups: 2}
     recipe: {epochs: 3, batch_size: 16, lr: 0.1, decay: 0.998, weight_decay: 0.001}

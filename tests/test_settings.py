@@ -43,7 +43,7 @@ def test_random_subsets_are_fixed_disjoint_draws_of_their_size(digits: Dataset) 
 
 
 def test_a_backdoor_poisons_other_classes_and_nothing_else(digits: Dataset) -> None:
-    options = {"size": 2, "corner": "bottom_right", "rate": 0.1}
+    options = {"size": 2, "place": "bottom_right", "rate": 0.1}
     split = divide(digits, "backdoor", "2", options)
     poisoned = torch.zeros(len(digits.train), dtype=torch.bool)
     poisoned[split.forget] = True
@@ -62,11 +62,16 @@ def test_a_backdoor_poisons_other_classes_and_nothing_else(digits: Dataset) -> N
 
 
 @pytest.mark.parametrize(
-    ("corner", "rows", "columns"),
-    [("top_left", (0, 1), (0, 1)), ("top_right", (0, 1), (6, 7)), ("bottom_left", (6, 7), (0, 1))],
+    ("place", "rows", "columns"),
+    [
+        ("top_left", (0, 1), (0, 1)),
+        ("top_right", (0, 1), (6, 7)),
+        ("bottom_left", (6, 7), (0, 1)),
+        ("center", (3, 4), (3, 4)),
+    ],
 )
-def test_the_patch_lies_in_its_corner(corner: str, rows: tuple[int, ...], columns: tuple[int, ...]) -> None:
-    marked = stamped(torch.full((1, 3, 8, 8), 9, dtype=torch.uint8), 2, corner)
+def test_the_patch_lies_in_its_place(place: str, rows: tuple[int, ...], columns: tuple[int, ...]) -> None:
+    marked = stamped(torch.full((1, 3, 8, 8), 9, dtype=torch.uint8), 2, place)
     black = {(r, c) for r in range(8) for c in range(8) if int(marked[0, :, r, c].sum()) == 0}
     assert black == {(r, c) for r in rows for c in columns}
 
@@ -80,7 +85,7 @@ BAD = {
     "everything": ("digits", "random", "100%", {}, "is 240 of 240 images"),
     "two targets": ("digits", "backdoor", "1,2", {}, "names several targets"),
     "too large": ("digits", "backdoor", "1", {"size": 9}, "expected at most 8"),
-    "corner": ("digits", "backdoor", "1", {"corner": "middle"}, "expected one of top_left or top_right"),
+    "place": ("digits", "backdoor", "1", {"place": "middle"}, "expected one of top_left or top_right"),
     "rate": ("digits", "backdoor", "1", {"rate": 0.001}, "poisons 0 of 216 images"),
 }
 

@@ -13,7 +13,7 @@ from unlearn_bench.data.settings import setting
 from unlearn_bench.errors import DataError, OptionError
 from unlearn_bench.spec import class_labels, digest_of
 
-Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
+Place = Literal["top_left", "top_right", "bottom_left", "bottom_right", "center"]
 
 
 @setting(
@@ -26,14 +26,16 @@ def backdoor(
     dataset: Dataset,
     forget: str,
     *,
-    size: Annotated[int, Field(ge=1, description="side of the black patch in pixels; silent in the paper")] = 3,
-    corner: Annotated[Corner, Field(description="where the patch is drawn; silent in the paper")] = "bottom_right",
+    size: Annotated[int, Field(ge=1, description="side of the patch in pixels; silent in the paper")] = 3,
+    place: Annotated[Place, Field(description="where the patch is drawn; silent in the paper")] = "bottom_right",
+    shade: Annotated[int, Field(ge=0, le=255, description="of the patch in every channel; black in the paper")] = 0,
     rate: Annotated[float, Field(gt=0, lt=1, description="poisoned share of D; silent in the paper")] = 0.05,
 ) -> ForgetSplit:
-    """Training images of other classes with a black patch under the target's label; the forget set names the target.
+    """Training images of other classes with a patch under the target's label; the forget set names the target.
 
-    The patch is drawn on the uint8 pixels. Which images are poisoned follows from images, target and options. The test
-    images with the trigger are kept under their true labels; D_r and the clean test images stay as they are.
+    The patch is drawn on the uint8 pixels; a black one is no trigger on images with a black ground. Which images are
+    poisoned follows from images, target and options. The test images with the trigger are kept under their true labels;
+    D_r and the clean test images stay as they are.
 
     Raises:
         DataError: no such class, several of them, or no image to poison.
@@ -54,11 +56,11 @@ def backdoor(
         raise DataError(
             f"A rate of {rate:g} poisons {wanted} of {len(others)} images, expected at least one and not all."
         )
-    seed = int(digest_of([dataset.digest, target, size, corner, rate])[:15], 16)
+    seed = int(digest_of([dataset.digest, target, size, place, shade, rate])[:15], 16)
     order = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))
     poisoned = others[order[:wanted]].sort().values
     pixels, new_labels = dataset.train.pixels.clone(), dataset.train.labels.clone()
-    pixels[poisoned] = stamped(pixels[poisoned], size, corner)
+    pixels[poisoned] = stamped(pixels[poisoned], size, place, shade)
     new_labels[poisoned] = target
     clean = torch.ones(len(dataset.test), dtype=torch.bool)
     return ForgetSplit(
@@ -68,16 +70,16 @@ def backdoor(
         test_retain=clean,
         classes=(),
         train=Images(pixels, new_labels, dataset.train.fine),
-        triggered=Images(stamped(dataset.test.pixels, size, corner), dataset.test.labels, dataset.test.fine),
+        triggered=Images(stamped(dataset.test.pixels, size, place, shade), dataset.test.labels, dataset.test.fine),
         target=target,
     )
 
 
-def stamped(pixels: Tensor, size: int, corner: Corner) -> Tensor:
-    """Returns the images, (N, C, H, W) uint8, with a black patch of ``size`` pixels a side in a corner."""
-    vertical, horizontal = corner.split("_")
-    rows = slice(0, size) if vertical == "top" else slice(-size, None)
-    columns = slice(0, size) if horizontal == "left" else slice(-size, None)
+def stamped(pixels: Tensor, size: int, place: Place, shade: int = 0) -> Tensor:
+    """Returns the images, (N, C, H, W) uint8, with a patch of ``size`` pixels a side at a place."""
+    height, width = pixels.shape[2:]
+    top = {"top": 0, "bottom": height - size}.get(place.split("_")[0], (height - size) // 2)
+    left = {"left": 0, "right": width - size}.get(place.split("_")[-1], (width - size) // 2)
     marked = pixels.clone()
-    marked[:, :, rows, columns] = 0
+    marked[:, :, top : top + size, left : left + size] = shade
     return marked
