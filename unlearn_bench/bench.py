@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench.config import Benchmarks, Row, TableEntry
+from unlearn_bench.errors import MissingRunError
+from unlearn_bench.report.claims import Judged, judge
 from unlearn_bench.report.tables import Table, build_table
 from unlearn_bench.selection import Selection, select
 from unlearn_bench.spec import canonical_forget
@@ -219,6 +221,20 @@ class Bench:
         entry = self.benchmarks.table(name)
         placed = [(row, self.as_recorded(selection)) for row, selection in self.placed(name)]
         return build_table(name, entry, placed, self.store)
+
+    def claims(self) -> list[Judged]:
+        """Returns what the record says of every claim of benchmarks.yaml; without a table, it is not measured.
+
+        Raises:
+            ConfigError: a claim whose test cannot be read.
+        """
+        judged = []
+        for claim in self.benchmarks.claims:
+            try:
+                judged.append(judge(claim.says, claim.test, self.table(claim.table)))
+            except MissingRunError:
+                judged.append(Judged(claim.says, "not measured", f"table {claim.table} lacks retrained runs"))
+        return judged
 
     def recorded(self, keys: Sequence[str]) -> list[RunRecord]:
         """Returns the runs of these keys, in the order of the keys."""

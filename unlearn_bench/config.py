@@ -96,6 +96,14 @@ class TableEntry(_Strict):
         return [Row(method=row) if isinstance(row, str) else row for row in self.rows]
 
 
+class Claim(_Strict):
+    """A statement of the paper that a table can confirm or refute; its test is read by ``report.claims``."""
+
+    says: str
+    table: str
+    test: str
+
+
 Grid = dict[str, list[Scalar]]  # option to the values to try, every combination of them
 
 
@@ -108,6 +116,7 @@ class Benchmarks(_Strict):
     profiles: dict[str, Profile]
     tables: dict[str, TableEntry]
     grids: dict[str, dict[str, Grid | list[Grid]]] = {}
+    claims: list[Claim] = []
     _home: Path = Path()
 
     @property

@@ -215,7 +215,13 @@ class Runner:
             ),
             forget_images=len(split.forget),
             method=MethodRecord(
-                method.name, method.label, method.train_set, method.source, method.from_scratch, method.origin
+                name=method.name,
+                label=method.label,
+                train_set=method.train_set,
+                source=method.source,
+                is_reference=method.from_scratch,
+                origin=method.origin,
+                is_cheat=method.is_cheat,
             ),
             metrics=tuple(
                 MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in measured(spec.experiment)

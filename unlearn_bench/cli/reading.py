@@ -1,15 +1,18 @@
-"""Commands that only read: ``report``, ``runs``, ``show``, ``status``, ``list``, ``explain``."""
+"""Commands that only read: ``report``, ``claims``, ``runs``, ``show``, ``status``, ``list``, ``explain``."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.opening import load_config, open_bench, show_table
-from unlearn_bench.errors import unknown_name
+from unlearn_bench.errors import OptionError, unknown_name
+
+if TYPE_CHECKING:
+    from unlearn_bench.bench import Bench
 
 
 @app.command()
@@ -17,6 +20,8 @@ def report(
     table: arg.Table,
     format: arg.Format = "text",
     against: Annotated[bool, typer.Option("--against-paper", help="Our values beside the paper's own.")] = False,
+    floor: Annotated[bool, typer.Option("--noise-floor", help="Gaps in units of retrained against retrained.")] = False,
+    audit: Annotated[bool, typer.Option("--audit-metrics", help="Which metrics a cheat passes.")] = False,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,
@@ -32,15 +37,59 @@ def report(
 
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
+    if against + floor + audit > 1:
+        raise OptionError("--against-paper, --noise-floor and --audit-metrics are three reports. Give one of them.")
     bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, create=False, options=options)
-    made = bench.table(table)
-    text = against_paper(made, format) if against else None
+    text = None
+    if against:
+        text = against_paper(bench.table(table), format)
+    elif floor or audit:
+        text = _analysis(bench, table, format, floor)
+    elif output is not None or format != "text":
+        text = FORMATS[format](bench.table(table))
     if output is not None:
-        write_file(text or FORMATS[format](made), output)
+        write_file(text or "", output)
     elif text is not None:
         typer.echo(text)
     else:
-        show_table(made, format)
+        show_table(bench.table(table), format)
+
+
+def _analysis(bench: Bench, table: str, format: str, floor: bool) -> str:
+    from unlearn_bench.report.floor import describe_floor
+    from unlearn_bench.report.fooled import audit_metrics
+    from unlearn_bench.report.render import with_notes
+
+    if floor:
+        placed = [(row, bench.as_recorded(each)) for row, each in bench.placed(table)]
+        return with_notes(*describe_floor(bench.benchmarks.table(table), placed, bench.store), format)
+    cheats = [method.name for method in bench.store.methods().values() if method.is_cheat]
+    return with_notes(*audit_metrics(bench.table(table), sorted(cheats)), format)
+
+
+@app.command()
+def claims(
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    format: arg.Format = "text",
+    output: arg.Output = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Say which of the paper's statements the record confirms, and which not."""
+    from unlearn_bench.report.render import with_notes, write_file
+
+    judged = open_bench(config, db, profile, dataset, create=False).claims()
+    counts = ", ".join(
+        f"{sum(each.verdict == verdict for each in judged)} {verdict}"
+        for verdict in ("held", "not held", "not measured")
+    )
+    body = [[each.says, each.verdict, each.figures] for each in judged]
+    text = with_notes(["claim", "verdict", "figures"], body, [f"{counts}."], format)
+    if output is not None:
+        write_file(text, output)
+    else:
+        typer.echo(text)
 
 
 @app.command()

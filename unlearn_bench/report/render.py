@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,23 +111,35 @@ def against_paper(table: Table, format: str) -> str:
     Raises:
         OptionError: another format, or a table of which nothing is published.
     """
-    kinds = {"text": "simple", "markdown": "github"}
-    if format not in kinds:
-        raise OptionError(f"--against-paper prints text or markdown, and --format is '{format}'. Choose one of them.")
     if all(cell.published is None for row in table.rows for cell in row.cells):
         raise OptionError(f"benchmarks.yaml holds no published numbers of table {table.name}.")
-    escape: Callable[[str], str] = _markdown if format == "markdown" else str
     body = [
-        [escape(row.label), *(_beside(cell, column) for column, cell in zip(table.columns, row.cells, strict=True))]
+        [row.label, *(_beside(cell, column) for column, cell in zip(table.columns, row.cells, strict=True))]
         for row in table.rows
     ]
-    header = ["Method", *(escape(f"{column.label} {column.unit}".strip()) for column in table.columns)]
-    notes = (AGAINST, *([f"On the paper: {table.published_note}"] if table.published_note else []), *table.notes)
-    text = tabulate(body, header, tablefmt=kinds[format], disable_numparse=True)
+    header = ["Method", *(f"{column.label} {column.unit}".strip() for column in table.columns)]
+    notes = [AGAINST, *([f"On the paper: {table.published_note}"] if table.published_note else []), *table.notes]
+    return with_notes(header, body, notes, format, title=f"{_title(table)}, against the paper")
+
+
+def with_notes(
+    header: Sequence[str], body: Sequence[Sequence[str]], notes: Sequence[str], format: str, *, title: str = ""
+) -> str:
+    """Returns a table of words with notes below it, ``text`` or ``markdown``.
+
+    Raises:
+        OptionError: another format.
+    """
+    kinds = {"text": "simple", "markdown": "github"}
+    if format not in kinds:
+        raise OptionError(f"This report comes as text or markdown, and --format is '{format}'. Choose one of them.")
     if format == "markdown":
-        listed = "\n".join(f"- {escape(note)}" for note in notes)
-        return f"### {escape(_title(table))}, against the paper\n\n{text}\n\n{listed}"
-    return "\n".join([f"{_title(table)}, against the paper", "", text, "", *notes])
+        cells = [[_markdown(cell) for cell in row] for row in body]
+        text = tabulate(cells, [_markdown(cell) for cell in header], tablefmt="github", disable_numparse=True)
+        head = [f"### {_markdown(title)}", ""] if title else []
+        return "\n".join([*head, text, "", *(f"- {_markdown(note)}" for note in notes)])
+    text = tabulate(body, header, tablefmt="simple", disable_numparse=True)
+    return "\n".join([*([title, ""] if title else []), text, "", *notes])
 
 
 def _beside(cell: Cell, column: MetricRecord) -> str:

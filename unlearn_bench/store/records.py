@@ -35,6 +35,7 @@ class MethodRecord:
     source: str
     is_reference: bool
     origin: str = ""
+    is_cheat: bool = False
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ class MethodRow(Base):
     source: Mapped[str]
     is_reference: Mapped[bool]
     origin: Mapped[str]  # of a plug-in
+    is_cheat: Mapped[bool]
 
 
 class MetricRow(Base):
