@@ -1,7 +1,8 @@
-"""Commands that only read: ``report``, ``claims``, ``runs``, ``show``, ``status``, ``list``, ``explain``."""
+"""Commands that read: ``report``, ``claims``, ``figure``, ``runs``, ``show``, ``status``, ``list``, ``explain``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -90,6 +91,32 @@ def claims(
         write_file(text, output)
     else:
         typer.echo(text)
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="Which: gaps, every method's gap to retrained.")],
+    output: Annotated[Path, typer.Option("--output", help="File: .png, .svg or .pdf.")],
+    table: arg.Table = "3",
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
+    options: arg.Options = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Draw a figure of what the database holds."""
+    from unlearn_bench.report.figures import gap_plot, save
+    from unlearn_bench.report.floor import floors_of
+
+    if name != "gaps":
+        raise unknown_name("figure", name, ["gaps"])
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, None, create=False, options=options)
+    made = bench.table(table)
+    placed = [bench.as_recorded(selection) for _, selection in bench.placed(table)]
+    save(gap_plot(made, floors_of(placed[0], [column.name for column in made.columns], bench.store)), output)
+    typer.echo(f"Written to {output}")
 
 
 @app.command()

@@ -117,7 +117,7 @@ def describe_floor(
     Raises:
         MissingRunError: fewer than two seeds of retrained models are recorded.
     """
-    metrics = store.metrics()
+    metrics, methods = store.metrics(), store.methods()
     body: list[list[str]] = []
     inside = measured = 0
     floors: dict[str, dict[str, Floor]] = {}
@@ -137,9 +137,20 @@ def describe_floor(
             measured += lies is not None
             inside += lies is not None and lies.inside
             cells.append("–" if lies is None else _cell(lies, floor, 1 if metrics[metric].unit == "%" else 2))
-        body.append([row.label or store.methods()[row.method].label, *cells])
+        label = methods[row.method].label if row.method in methods else row.method
+        body.append([row.label or label, *cells])
     header = ["Method", *(f"{metrics[name].label} {metrics[name].unit}".strip() for name in entry.metrics)]
     return header, body, [*_notes(floors, metrics), f"{inside} of {measured} gaps are inside the floor."]
+
+
+def floors_of(selection: Selection, metrics: Sequence[str], store: Store) -> dict[str, Floor]:
+    """Returns the floor of each metric, none where retrained models of a single seed are recorded."""
+    recorded = comparable_runs(selection.experiment.key, store)
+    retrained = values_of([run for run in recorded if run.method == RETRAINED and run.forget in selection.forget])
+    try:
+        return {metric: noise_floor(retrained, metric) for metric in metrics}
+    except MissingRunError:
+        return {}
 
 
 def values_of(runs: Sequence[RunRecord]) -> Values:

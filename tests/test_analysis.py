@@ -1,0 +1,211 @@
+"""What a table says and how surely: noise floor, audit of metrics, claims, the paper's numbers beside ours."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import new_run
+from test_cli import command
+
+from unlearn_bench.bench import Bench
+from unlearn_bench.config import load
+from unlearn_bench.errors import ConfigError, MissingRunError, OptionError
+from unlearn_bench.report.claims import judge
+from unlearn_bench.report.figures import gap_plot, save
+from unlearn_bench.report.floor import distance, noise_floor
+from unlearn_bench.report.fooled import audit_metrics
+from unlearn_bench.report.render import against_paper, with_notes
+from unlearn_bench.report.tables import Cell, Table, TableRow
+from unlearn_bench.store.records import MetricRecord
+
+RETRAINED = {("1", 0): {"da": 0.8}, ("3", 0): {"da": 0.9}, ("1", 1): {"da": 0.84}, ("3", 1): {"da": 0.92}}
+
+
+def table(*rows: TableRow, name: str = "3") -> Table:
+    columns = (MetricRecord("da", "DA", "", "higher", ""), MetricRecord("acc", "Acc", "%", "higher", ""))
+    return Table(name, "Small", columns, rows, ())
+
+
+def row(method: str, da: float, acc: float, da_gap: float | None = None, acc_gap: float | None = None) -> TableRow:
+    cells = (Cell(da, None, 2, da_gap, published=0.5), Cell(acc, None, 2, acc_gap))
+    return TableRow(method, method.upper(), "D", method in ("original", "retrained"), cells, 2)
+
+
+FULL = table(
+    row("original", 0.4, 90, 0.5, 90),
+    row("retrained", 0.9, 0),
+    row("cheat", 0.4, 0, 0.5, 0),
+    row("muda", 0.8, 3, 0.1, 3),
+)
+
+
+def test_the_floor_is_the_gap_between_means_of_two_seeds() -> None:
+    floor = noise_floor(RETRAINED, "da")
+    assert (floor.seeds, floor.typical) == (2, pytest.approx(0.88 - 0.85))
+    third = {**RETRAINED, ("1", 2): {"da": 0.5}, ("3", 2): {"da": 0.6}}
+    means = [0.85, 0.88, 0.55]
+    gaps = [abs(a - b) for a, b in itertools.combinations(means, 2)]
+    assert noise_floor(third, "da").typical == pytest.approx(np.mean(gaps))
+    assert noise_floor(third, "da").largest == pytest.approx(max(gaps))
+
+
+def test_a_floor_needs_two_seeds_on_the_same_forget_sets() -> None:
+    for lacking in ({("1", 0): {"da": 0.8}}, {("1", 0): {"da": 0.8}, ("3", 1): {"da": 0.8}}):
+        with pytest.raises(MissingRunError, match="two seeds"):
+            noise_floor(lacking, "da")
+
+
+def test_a_distance_is_paired_and_inside_where_chance_reaches() -> None:
+    floor = noise_floor(RETRAINED, "da")
+    near = distance({("1", 0): {"da": 0.82}, ("3", 0): {"da": 0.9}}, RETRAINED, "da", floor)
+    assert near is not None
+    assert (near.gap, near.inside) == (pytest.approx(0.01), True)
+    assert near.low <= 0.01 <= near.high
+    far = distance({("1", 0): {"da": 0.5}, ("3", 0): {"da": 0.65}}, RETRAINED, "da", floor)
+    assert far is not None
+    assert not far.inside
+    assert far.high < 0
+    assert distance({("7", 0): {"da": 0.5}}, RETRAINED, "da", floor) is None
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Twenty configurations of a known difference, drawn 40 times: the interval must not be far too narrow or wide."""
+    rng, covered = np.random.default_rng(0), 0
+    floor = noise_floor(RETRAINED, "da")
+    for _ in range(40):
+        pairs = [(str(forget), 0) for forget in range(20)]
+        retrained = {pair: {"da": 0.0} for pair in pairs}
+        method = {pair: {"da": rng.normal(0.3, 1)} for pair in pairs}
+        found = distance(method, retrained, "da", floor)
+        covered += found.low <= 0.3 <= found.high
+    assert 32 <= covered <= 40
+
+
+def test_a_metric_that_a_cheat_passes_is_named() -> None:
+    header, body, notes = audit_metrics(FULL, ["cheat"])
+    assert header == ["Metric", "CHEAT", "verdict"]
+    assert body == [["DA", "0%", "holds"], ["Acc", "100%", "passed by CHEAT"]]
+    assert notes[-1] == "Passed: acc."
+    with pytest.raises(MissingRunError, match="has no cheat"):
+        audit_metrics(FULL, ["other"])
+
+
+@pytest.mark.parametrize(
+    ("test", "verdict", "figures"),
+    [
+        ('value("retrained", "da") > value("original", "da")', "held", "retrained da 0.9; original da 0.4"),
+        ('value("CHEAT", "da") == value("original", "da") and gap("cheat", "acc") < 1', "held", None),
+        ('mean_gap("muda") > 0.2', "not held", "muda mean gap 0.065"),
+        ('smallest_mean_gap() == "muda"', "held", "mean gaps muda 0.065, cheat 0.250"),
+        ('not gap("muda", "da") * 2 + 1 >= -3 / 2', "not held", "muda da gap 0.1"),
+        ('gap("retrained", "da") == 0', "held", "retrained da gap 0"),
+    ],
+)
+def test_claims_are_judged_with_their_figures(test: str, verdict: str, figures: str | None) -> None:
+    judged = judge("x", test, FULL)
+    assert judged.verdict == verdict
+    if figures is not None:
+        assert judged.figures == figures
+
+
+def test_a_claim_on_missing_runs_is_not_measured() -> None:
+    incomplete = TableRow("ft", "FT", "D", False, (Cell(None, None, 0, None), Cell(1.0, None, 1, 0.1)), 2)
+    for test in ('value("ft", "da") > 0', 'value("ft", "acc") > 0'):
+        assert judge("x", test, table(incomplete)).verdict == "not measured"
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        '__import__("os").system("true")',
+        "open('x')",
+        'value.__class__("a")',
+        "[1][0] == 1",
+        'value("nobody", "da") > 0',
+        'value("muda", "nothing") > 0',
+        "1 +",
+        'value("muda", metric="da")',
+    ],
+)
+def test_a_claim_can_do_nothing_but_compare(test: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        judge("x", test, FULL)
+
+
+def test_the_shipped_claims_can_all_be_read() -> None:
+    """Each against its own table, empty: what it names exists, and nothing is measured."""
+    benchmarks = load(Path(__file__).parent.parent / "benchmarks.yaml")
+    from unlearn_bench.methods import methods
+    from unlearn_bench.metrics import metrics
+
+    assert len(benchmarks.claims) >= 15
+    for claim in benchmarks.claims:
+        entry = benchmarks.table(claim.table)
+        columns = tuple(MetricRecord(name, name, metrics.get(name).unit, "", "") for name in entry.metrics)
+        cells = tuple(Cell(None, None, 0, None) for _ in columns)
+        rows = tuple(
+            TableRow(one.method, one.label or methods.get(one.method).label, "", False, cells, 5)
+            for one in entry.full_rows
+        )
+        assert judge(claim.says, claim.test, Table(claim.table, "", columns, rows, ())).verdict == "not measured"
+
+
+def test_the_paper_stands_beside_ours() -> None:
+    text = against_paper(FULL, "text")
+    assert "0.80 / 0.50 (+0.30)" in text
+    assert "3.0 / –" in text
+    assert "| 0.80 / 0.50 (+0.30)" in against_paper(FULL, "markdown")
+    with pytest.raises(OptionError, match="text or markdown"):
+        against_paper(FULL, "csv")
+    bare = table(TableRow("ft", "FT", "D", False, (Cell(1, None, 2, 0), Cell(1, None, 2, 0)), 2))
+    with pytest.raises(OptionError, match="no published numbers"):
+        against_paper(bare, "text")
+
+
+def test_the_gap_plot_shows_every_gap_and_writes_the_same_bytes(tmp_path: Path) -> None:
+    floors = {"da": noise_floor(RETRAINED, "da")}
+    for suffix in (".png", ".svg", ".pdf"):
+        files = [tmp_path / f"{name}{suffix}" for name in ("one", "two")]
+        for file in files:
+            save(gap_plot(FULL, floors), file)
+        assert files[0].read_bytes() == files[1].read_bytes()
+    text = (tmp_path / "one.svg").read_text()
+    assert all(word in text for word in ("CHEAT", "MUDA", "DA", "Acc %", "Grey"))
+    panel = gap_plot(FULL, {}).axes[0]
+    assert sorted(float(line.get_xdata()[0]) for line in panel.lines) == [0.1, 0.5]
+    with pytest.raises(OptionError, match=r"expected a name that ends in \.png"):
+        save(gap_plot(FULL, {}), tmp_path / "figure.gif")
+    with pytest.raises(OptionError, match="no method with a gap"):
+        gap_plot(table(row("retrained", 0.9, 0)), {})
+
+
+def test_notes_are_escaped_in_markdown() -> None:
+    assert "a\\_b" in with_notes(["a_b"], [["c"]], ["n_o"], "markdown")
+
+
+def test_the_reports_as_typed(bench: Bench, home: Path) -> None:
+    for seed, shift in ((0, 0.0), (1, 0.02)):
+        for method, (da, lp) in (("original", (0.4, 90.0)), ("retrained", (0.8, 60.0)), ("ft", (0.79, 61.0))):
+            options: dict[str, object] = {"epochs": 2} if method == "ft" else {}
+            for forget in ("1", "3"):
+                run = new_run(bench, method, forget, (da + shift, lp), options=options)
+                bench.store.record(replace(run, spec=replace(run.spec, seed=seed)))
+    floor = command("report", "--table", "3", "--noise-floor")
+    assert floor.returncode == 0, floor.stderr
+    assert "Floor from 2 seeds: da 0.02" in floor.stdout
+    assert "≈" in next(line for line in floor.stdout.splitlines() if line.startswith("FT"))
+    both = command("report", "--table", "3", "--noise-floor", "--against-paper")
+    assert (both.returncode, both.stderr.count("\n")) == (2, 1)
+    cheats = command("report", "--table", "3", "--audit-metrics")
+    assert (cheats.returncode, cheats.stderr.count("\n")) == (2, 1)
+    assert "has no cheat beside the original model" in cheats.stderr
+    claim = """
+claims:
+  - {says: DA rises, table: "3", test: 'value("retrained", "da") > value("original", "da")'}
+"""
+    (home / "benchmarks.yaml").write_text((home / "benchmarks.yaml").read_text() + claim)
+    claimed = command("claims")
+    assert claimed.returncode == 0, claimed.stderr
+    assert "1 held, 0 not held, 0 not measured." in claimed.stdout
