@@ -72,6 +72,8 @@ def _analysis(bench: Bench, table: str, format: str, floor: bool) -> str:
 def claims(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
     format: arg.Format = "text",
     output: arg.Output = None,
     config: arg.Config = None,
@@ -80,7 +82,7 @@ def claims(
     """Say which of the paper's statements the record confirms, and which not."""
     from unlearn_bench.report.render import with_notes, write_file
 
-    judged = open_bench(config, db, profile, dataset, create=False).claims()
+    judged = open_bench(config, db, profile, dataset, None, forget, seed, create=False).claims()
     counts = ", ".join(
         f"{sum(each.verdict == verdict for each in judged)} {verdict}"
         for verdict in ("held", "not held", "not measured")
