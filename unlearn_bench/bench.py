@@ -222,18 +222,22 @@ class Bench:
         placed = [(row, self.as_recorded(selection)) for row, selection in self.placed(name)]
         return build_table(name, entry, placed, self.store)
 
-    def claims(self) -> list[Judged]:
-        """Returns what the record says of every claim of benchmarks.yaml; without a table, it is not measured.
+    def claims(self) -> list[tuple[str, Judged]]:
+        """Returns what the record says of every claim of benchmarks.yaml, and on which data sets.
+
+        Where a table lacks its retrained runs, its claims are not measured.
 
         Raises:
             ConfigError: a claim whose test cannot be read.
         """
         judged = []
         for claim in self.benchmarks.claims:
+            used = dict.fromkeys(selection.experiment.dataset for _, selection in self.placed(claim.table))
             try:
-                judged.append(judge(claim.says, claim.test, self.table(claim.table)))
+                found = judge(claim.says, claim.test, self.table(claim.table))
             except MissingRunError:
-                judged.append(Judged(claim.says, "not measured", f"table {claim.table} lacks retrained runs"))
+                found = Judged(claim.says, "not measured", f"table {claim.table} lacks retrained runs")
+            judged.append((", ".join(used), found))
         return judged
 
     def recorded(self, keys: Sequence[str]) -> list[RunRecord]:

@@ -83,12 +83,10 @@ def claims(
     from unlearn_bench.report.render import with_notes, write_file
 
     judged = open_bench(config, db, profile, dataset, None, forget, seed, create=False).claims()
-    counts = ", ".join(
-        f"{sum(each.verdict == verdict for each in judged)} {verdict}"
-        for verdict in ("held", "not held", "not measured")
-    )
-    body = [[each.says, each.verdict, each.figures] for each in judged]
-    text = with_notes(["claim", "verdict", "figures"], body, [f"{counts}."], format)
+    verdicts = [each.verdict for _, each in judged]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("held", "not held", "not measured"))
+    body = [[each.says, each.verdict, on, each.figures] for on, each in judged]
+    text = with_notes(["claim", "verdict", "measured on", "figures"], body, [f"{counts}."], format)
     if output is not None:
         write_file(text, output)
     else:
