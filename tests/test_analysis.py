@@ -14,7 +14,7 @@ from unlearn_bench.config import load
 from unlearn_bench.errors import ConfigError, MissingRunError, OptionError
 from unlearn_bench.report.claims import judge
 from unlearn_bench.report.figures import gap_plot, save
-from unlearn_bench.report.floor import distance, noise_floor
+from unlearn_bench.report.floor import distance, noise_floor, tied
 from unlearn_bench.report.fooled import audit_metrics
 from unlearn_bench.report.render import against_paper, with_notes
 from unlearn_bench.report.tables import Cell, Table, TableRow
@@ -81,6 +81,18 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         found = distance(method, retrained, "da", floor)
         covered += found.low <= 0.3 <= found.high
     assert 32 <= covered <= 40
+
+
+def test_gaps_that_chance_may_order_are_tied() -> None:
+    def differences(*values: float) -> dict[tuple[str, int], float]:
+        return {(str(forget), 0): value for forget, value in enumerate(values)}
+
+    best = differences(0.01, -0.01, 0.02, 0.0, 0.01)
+    assert tied(differences(0.02, -0.02, 0.01, 0.0, 0.02), best)
+    assert not tied(differences(0.3, 0.32, 0.29, 0.31, 0.3), best)
+    assert tied(differences(0.3), best), "one configuration tells nothing apart"
+    assert tied(best, best)
+    assert not tied(differences(0.2, 0.2), differences(0.1, 0.1)), "no spread at all"
 
 
 def test_a_metric_that_a_cheat_passes_is_named() -> None:

@@ -60,6 +60,7 @@ def gap_plot(table: Table, floors: Mapping[str, Floor]) -> Any:
         panel.grid(axis="y", color="0.8", linewidth=0.6)
         panel.set_axisbelow(True)
         panel.tick_params(labelsize=8)
+        panel.tick_params(axis="y", length=0)
         panel.spines[["top", "right", "left"]].set_visible(False)
     panels[0].set_yticks(heights, [row.label for row in rows])
     band = " Grey: within the largest gap between two retrained models." if floors else ""

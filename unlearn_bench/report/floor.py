@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.tables import RETRAINED, comparable_runs, runs_of_row
+from unlearn_bench.report.tables import RETRAINED, Configuration, by_selection, comparable_runs, runs_of_row
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
@@ -21,10 +22,12 @@ CONFIDENCE = 0.95
 LEGEND = (
     "Gap to retrained, 95 % interval of the difference (paired bootstrap over configurations), and the gap in units of "
     "the mean gap between two retrained models of different seeds. ≈: no larger than the largest such gap, so "
-    "indistinguishable from retraining on that metric."
+    "indistinguishable from retraining on that metric. *: the smallest gap; =: not distinguishable from it (paired "
+    "bootstrap of the difference of the two gaps)."
 )
 
-Values = dict[tuple[str, int], dict[str, float]]  # (forget set, seed) to metric values
+Values = dict[Configuration, dict[str, float]]  # to metric values
+Differences = dict[Configuration, float]
 
 
 @dataclass(frozen=True)
@@ -82,28 +85,58 @@ def noise_floor(retrained: Values, metric: str) -> Floor:
 
 def distance(method: Values, retrained: Values, metric: str, floor: Floor) -> Distance | None:
     """Returns how far a method is from retraining, or None where it has no configuration in common with it."""
-    pairs = sorted(pair for pair, values in method.items() if metric in values and pair in retrained)
-    differences = [method[pair][metric] - retrained[pair][metric] for pair in pairs]
+    differences = differences_of(method, retrained, metric)
     if not differences:
         return None
-    gap = abs(statistics.fmean(differences))
-    low, high = _interval(differences)
+    values = list(differences.values())
+    gap = abs(statistics.fmean(values))
+    low, high = _interval([values], lambda d, axis=-1: d.mean(axis=axis), "BCa")
     return Distance(gap, low, high, gap <= floor.largest)
 
 
-def _interval(differences: Sequence[float]) -> tuple[float | None, float | None]:
-    if len(differences) < 2:
-        return None, None
-    if max(differences) == min(differences):
-        return differences[0], differences[0]
+def differences_of(method: Values, retrained: Values, metric: str) -> Differences:
+    """Returns a method's value less the retrained model's on each configuration that both have."""
+    shared = sorted(pair for pair in method if pair in retrained and metric in method[pair])
+    return {pair: method[pair][metric] - retrained[pair][metric] for pair in shared}
+
+
+def tied(one: Differences, best: Differences) -> bool:
+    """Returns whether two gaps are not distinguishable: 0 lies in the 95 % interval of their difference.
+
+    The interval is a paired bootstrap over the configurations that both have (SciPy's percentile method, since a gap is
+    an absolute value and not smooth). With fewer than two, nothing can be told apart.
+    """
+    shared = sorted(one.keys() & best.keys())
+    sides = [[differences[pair] for pair in shared] for differences in (one, best)]
+    low, high = _interval(sides, _gap_difference, "percentile")
+    return low is None or high is None or low <= 0 <= high
+
+
+def _gap_difference(one: Any, best: Any, axis: int = -1) -> Any:
+    return abs(one.mean(axis=axis)) - abs(best.mean(axis=axis))
+
+
+def _interval(
+    sides: Sequence[Sequence[float]], statistic: Callable[..., Any], method: Literal["BCa", "percentile"]
+) -> tuple[float | None, float | None]:
+    import numpy as np
     from scipy.stats import bootstrap  # a second to import, for reports that ask for it
 
+    data = tuple(np.asarray(side, dtype=float) for side in sides)
+    if len(data[0]) < 2:
+        return None, None
+    if all(np.ptp(side) == 0 for side in data):  # every resample is the same
+        value = float(statistic(*data))
+        return value, value
     found = bootstrap(
-        (differences,),
-        statistics.fmean,
-        vectorized=False,
+        data,
+        statistic,
+        paired=True,
+        vectorized=True,
+        axis=-1,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
+        method=method,
         random_state=0,
     ).confidence_interval
     return float(found.low), float(found.high)
@@ -119,28 +152,40 @@ def describe_floor(
     """
     metrics, methods = store.metrics(), store.methods()
     body: list[list[str]] = []
+    notes: list[str] = [LEGEND]
     inside = measured = 0
-    floors: dict[str, dict[str, Floor]] = {}
-    for row, selection in placed:
-        key = selection.experiment.key
-        recorded = comparable_runs(key, store)
+    for selection, rows in by_selection(placed):
+        recorded = comparable_runs(selection.experiment.key, store)
         retrained = values_of([run for run in recorded if run.method == RETRAINED and run.forget in selection.forget])
-        if key not in floors:
-            floors[key] = {metric: noise_floor(retrained, metric) for metric in entry.metrics}
-        if row.method == RETRAINED:
-            continue
-        found = values_of(list(runs_of_row(recorded, row, selection).values()))
-        cells = []
+        floors = {metric: noise_floor(retrained, metric) for metric in entry.metrics}
+        notes.append(_floor_note(floors))
+        shown = [row for row in rows if row.method != RETRAINED]
+        found = [values_of(list(runs_of_row(recorded, row, selection).values())) for row in shown]
+        is_reference = [row.method in methods and methods[row.method].is_reference for row in shown]
+        columns = []
         for metric in entry.metrics:
-            floor = floors[key][metric]
-            lies = distance(found, retrained, metric, floor)
-            measured += lies is not None
-            inside += lies is not None and lies.inside
-            cells.append("–" if lies is None else _cell(lies, floor, 1 if metrics[metric].unit == "%" else 2))
-        label = methods[row.method].label if row.method in methods else row.method
-        body.append([row.label or label, *cells])
-    header = ["Method", *(f"{metrics[name].label} {metrics[name].unit}".strip() for name in entry.metrics)]
-    return header, body, [*_notes(floors, metrics), f"{inside} of {measured} gaps are inside the floor."]
+            decimals = 1 if metric in metrics and metrics[metric].unit == "%" else 2
+            distances = [distance(values, retrained, metric, floors[metric]) for values in found]
+            differences = [differences_of(values, retrained, metric) for values in found]
+            competing = [k for k, lies in enumerate(distances) if lies is not None and not is_reference[k]]
+            best = min(competing, key=lambda k: distances[k].gap, default=None)  # type: ignore[union-attr]  # not None
+            measured += len(competing)
+            inside += sum(lies is not None and lies.inside for k, lies in enumerate(distances) if k in competing)
+            column = []
+            for k, lies in enumerate(distances):
+                mark = ""
+                if best is not None and k in competing:
+                    mark = " *" if k == best else " =" if tied(differences[k], differences[best]) else ""
+                column.append("–" if lies is None else _cell(lies, floors[metric], decimals) + mark)
+            columns.append(column)
+        for k, row in enumerate(shown):
+            label = methods[row.method].label if row.method in methods else row.method
+            body.append([row.label or label, *(column[k] for column in columns)])
+    header = [
+        "Method",
+        *(f"{metrics[name].label} {metrics[name].unit}".strip() if name in metrics else name for name in entry.metrics),
+    ]
+    return header, body, [*notes, f"{inside} of {measured} gaps of methods are inside the floor."]
 
 
 def floors_of(selection: Selection, metrics: Sequence[str], store: Store) -> dict[str, Floor]:
@@ -168,10 +213,7 @@ def _cell(lies: Distance, floor: Floor, decimals: int) -> str:
     return f"{lies.gap:.{decimals}f}{interval} {units}{' ≈' if lies.inside else ''}"
 
 
-def _notes(floors: Mapping[str, Mapping[str, Floor]], metrics: Mapping[str, object]) -> list[str]:
-    lines = [LEGEND]
-    for found in floors.values():
-        seeds = next(iter(found.values())).seeds
-        parts = ", ".join(f"{name} {floor.typical:.3g} (largest {floor.largest:.3g})" for name, floor in found.items())
-        lines.append(f"Floor from {seeds} seeds: {parts}.")
-    return lines
+def _floor_note(floors: Mapping[str, Floor]) -> str:
+    seeds = next(iter(floors.values())).seeds
+    parts = ", ".join(f"{name} {floor.typical:.3g} (largest {floor.largest:.3g})" for name, floor in floors.items())
+    return f"Floor from {seeds} seeds: {parts}."

@@ -93,7 +93,7 @@ def build_table(name: str, entry: TableEntry, placed: Sequence[tuple[Row, Select
     used: list[RunRecord] = []
     notes: dict[str, None] = {}  # in order, each once
     shortfalls: list[str] = []
-    for selection, own in _by_selection(placed):
+    for selection, own in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
         by_row = [runs_of_row(recorded, row, selection) for row in own]
         reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
@@ -120,7 +120,7 @@ def build_table(name: str, entry: TableEntry, placed: Sequence[tuple[Row, Select
     )
 
 
-def _by_selection(placed: Sequence[tuple[Row, Selection]]) -> list[tuple[Selection, list[Row]]]:
+def by_selection(placed: Sequence[tuple[Row, Selection]]) -> list[tuple[Selection, list[Row]]]:
     """Returns runs of rows with the same configurations, in order."""
     groups: list[tuple[Selection, list[Row]]] = []
     for row, selection in placed:
