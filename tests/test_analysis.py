@@ -6,18 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import new_run
 from test_cli import command
 
-from unlearn_bench.bench import Bench
-from unlearn_bench.config import load
+from unlearn_bench.bench import Bench, Machinery
+from unlearn_bench.config import Row, load
+from unlearn_bench.data.loading import load as load_images
+from unlearn_bench.data.settings import divide
 from unlearn_bench.errors import ConfigError, MissingRunError, OptionError
+from unlearn_bench.journal import Journal
+from unlearn_bench.outputs import predict
+from unlearn_bench.plan import make_plan
 from unlearn_bench.report.claims import judge
+from unlearn_bench.report.classes import describe_classes
 from unlearn_bench.report.figures import gap_plot, save
 from unlearn_bench.report.floor import distance, noise_floor, tied
 from unlearn_bench.report.fooled import audit_metrics
 from unlearn_bench.report.render import against_paper, with_notes
 from unlearn_bench.report.tables import Cell, Table, TableRow
+from unlearn_bench.runner import Runner
 from unlearn_bench.store.records import MetricRecord
 
 RETRAINED = {("1", 0): {"da": 0.8}, ("3", 0): {"da": 0.9}, ("1", 1): {"da": 0.84}, ("3", 1): {"da": 0.92}}
@@ -81,6 +89,37 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         found = distance(method, retrained, "da", floor)
         covered += found.low <= 0.3 <= found.high
     assert 32 <= covered <= 40
+
+
+def test_the_view_by_class_against_the_stored_models(bench: Bench, machinery: Machinery) -> None:
+    """Counts of real runs, counted again by hand from the models that were stored."""
+    bench.carry_out([Row(method="retrained"), Row(method="original"), Row(method="ft")], machinery)
+    placed = [(row, bench.as_recorded(selection)) for row, selection in bench.placed("3")]
+    header, body, _ = describe_classes(placed, bench.store)
+    assert header == ["Method", *"0123456789", "D_f is classified as", "distance"]
+    dataset = load_images("digits", folder=Path("nowhere"), train_per_class=24, test_per_class=8)
+    runner = Runner(bench.store, dataset, torch.device("cpu"))
+    changes, apart = [], []
+    for forget in ("1", "3"):
+        split = divide(dataset, "class", forget, {})
+        named = {}
+        for method in ("retrained", "ft"):
+            plan = make_plan(bench.selection, [Row(method=method)], dataset, bench.store)
+            (task,) = [t for t in plan.tasks if (t.spec.method, t.spec.forget) == (method, forget)]
+            network, _ = runner.weights(task, split, Journal())
+            tested = predict(network, dataset.test, runner.normalise).logits.argmax(1)
+            seen = predict(network, split.train[split.forget], runner.normalise).logits.argmax(1)
+            named[method] = (
+                (tested == dataset.test.labels)[dataset.test.labels == 7],
+                torch.bincount(seen, minlength=10),
+            )
+        changes.append(100 * float(named["ft"][0].double().mean() - named["retrained"][0].double().mean()))
+        one, other = (named[method][1].double() / 24 for method in ("ft", "retrained"))
+        apart.append(float((one - other).abs().sum()) / 2)
+    line = next(line for line in body if line[0] == "FT")
+    assert line[1 + 7] == f"{np.mean(changes):+.1f}"
+    assert line[-1] == f"{np.mean(apart):.2f}"
+    assert next(line for line in body if line[0] == "Retrained")[-1] == "0.00"
 
 
 def test_gaps_that_chance_may_order_are_tied() -> None:

@@ -67,6 +67,14 @@ class ModelOutputs:
         return int(self.retain.logits.shape[1])
 
 
+def counted(outputs: Outputs) -> list[list[int]]:
+    """Returns [true label, predicted label, number of samples] of every pair that occurs, in order."""
+    classes = outputs.logits.shape[1]
+    pairs = outputs.labels * classes + outputs.logits.argmax(dim=1)
+    found, numbers = pairs.unique(return_counts=True)
+    return [[int(pair) // classes, int(pair) % classes, int(n)] for pair, n in zip(found, numbers, strict=True)]
+
+
 @torch.no_grad()
 def predict(network: Classifier, images: Images, normalise: Normalise) -> Outputs:
     """Returns features and logits of ``images``, in their order, in float32 and evaluation mode.

@@ -20,11 +20,12 @@ from unlearn_bench.journal import Journal
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build, weights_digest
 from unlearn_bench.options import changed
-from unlearn_bench.outputs import ModelOutputs, predict, predict_splits
+from unlearn_bench.outputs import ModelOutputs, counted, predict, predict_splits
 from unlearn_bench.progress import Progress, silent
 from unlearn_bench.spec import RunSpec
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import (
+    Counts,
     DatasetRecord,
     Environment,
     MethodRecord,
@@ -63,6 +64,7 @@ class Runner:
         journal = Journal(task=task.title, progress=progress)
         model: ModelRecord | None = None
         values: dict[str, float] = {}
+        predicted: dict[str, Counts] = {}
         seconds = 0.0
         error: str | None = None
         status: Status = "done"
@@ -70,7 +72,7 @@ class Runner:
             try:
                 network, model = self.weights(task, split, journal)
                 started = time.perf_counter()
-                values = self._evaluate(network, task, split)
+                values, predicted = self._evaluate(network, task, split)
                 seconds = time.perf_counter() - started
             except UserError:
                 raise
@@ -79,7 +81,7 @@ class Runner:
             except Exception as problem:  # a method or metric may be anyone's: one failure must not end the others
                 status, error = "failed", f"{type(problem).__name__}: {problem}"
             model = model or self._attempt(task, journal)
-        self.store.record(self._new_run(task, split, model, values, status, error, seconds))
+        self.store.record(self._new_run(task, split, model, values, predicted, status, error, seconds))
         return status, error
 
     def problem(self, task: Task, split: ForgetSplit, journal: Journal) -> UnlearningProblem:
@@ -163,7 +165,9 @@ class Runner:
             seed=spec.derive_seed("initial weights", uses_forget_set=method.uses_forget_set),
         ).to(self.device)
 
-    def _evaluate(self, network: Classifier, task: Task, split: ForgetSplit) -> dict[str, float]:
+    def _evaluate(
+        self, network: Classifier, task: Task, split: ForgetSplit
+    ) -> tuple[dict[str, float], dict[str, Counts]]:
         if task.spec.experiment.held_out:
             given = give(task, split)
             retain, forget, kept = (
@@ -179,7 +183,7 @@ class Runner:
             if not math.isfinite(value):
                 raise DivergedError(f"the metric {metric.name} is {value}")
             values[metric.name] = value
-        return values
+        return values, {"retain": counted(outputs.test_retain), "forget": counted(outputs.forget)}
 
     def _read(self, network: Classifier, known: ModelRecord) -> bool:
         if known.file is None or known.file_digest is None:
@@ -192,6 +196,7 @@ class Runner:
         split: ForgetSplit,
         model: ModelRecord | None,
         values: dict[str, float],
+        predicted: dict[str, Counts],
         status: Status,
         error: str | None,
         evaluation_seconds: float,
@@ -235,6 +240,7 @@ class Runner:
                 device=environment.describe_device(self.device),
             ),
             evaluation_seconds=evaluation_seconds,
+            predicted=predicted,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ def report(
     format: arg.Format = "text",
     against: Annotated[bool, typer.Option("--against-paper", help="Our values beside the paper's own.")] = False,
     floor: Annotated[bool, typer.Option("--noise-floor", help="Gaps in units of retrained against retrained.")] = False,
+    classes: Annotated[bool, typer.Option("--classes", help="By class: damage, and where D_f is classified.")] = False,
     audit: Annotated[bool, typer.Option("--audit-metrics", help="Which metrics a cheat passes.")] = False,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
@@ -38,14 +39,16 @@ def report(
 
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
-    if against + floor + audit > 1:
-        raise OptionError("--against-paper, --noise-floor and --audit-metrics are three reports. Give one of them.")
+    if against + floor + audit + classes > 1:
+        raise OptionError(
+            "--against-paper, --noise-floor, --audit-metrics and --classes are four reports. Give one of them."
+        )
     bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, create=False, options=options)
     text = None
     if against:
         text = against_paper(bench.table(table), format)
-    elif floor or audit:
-        text = _analysis(bench, table, format, floor)
+    elif floor or audit or classes:
+        text = _analysis(bench, table, format, "floor" if floor else "audit" if audit else "classes")
     elif output is not None or format != "text":
         text = FORMATS[format](bench.table(table))
     if output is not None:
@@ -56,13 +59,16 @@ def report(
         show_table(bench.table(table), format)
 
 
-def _analysis(bench: Bench, table: str, format: str, floor: bool) -> str:
+def _analysis(bench: Bench, table: str, format: str, kind: Literal["floor", "audit", "classes"]) -> str:
+    from unlearn_bench.report.classes import describe_classes
     from unlearn_bench.report.floor import describe_floor
     from unlearn_bench.report.fooled import audit_metrics
     from unlearn_bench.report.render import with_notes
 
-    if floor:
-        placed = [(row, bench.as_recorded(each)) for row, each in bench.placed(table)]
+    placed = [(row, bench.as_recorded(each)) for row, each in bench.placed(table)]
+    if kind == "classes":
+        return with_notes(*describe_classes(placed, bench.store), format)
+    if kind == "floor":
         return with_notes(*describe_floor(bench.benchmarks.table(table), placed, bench.store), format)
     cheats = [method.name for method in bench.store.methods().values() if method.is_cheat]
     return with_notes(*audit_metrics(bench.table(table), sorted(cheats)), format)

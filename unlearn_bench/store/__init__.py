@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from unlearn_bench.errors import StoreError
-from unlearn_bench.store.records import MethodRecord, MetricRecord, ModelRecord, NewRun, RunRecord
+from unlearn_bench.store.records import Counts, MethodRecord, MetricRecord, ModelRecord, NewRun, RunRecord
 from unlearn_bench.store.rows import columns, dataset_of, forget_set_of, model_record, put_model, run_record
 from unlearn_bench.store.tables import Base, DatasetRow, MethodRow, MetricRow, ModelRow, RunRow, ValueRow
 
@@ -132,6 +132,7 @@ class Store:
                 seed=run.spec.seed,
                 precision=run.spec.experiment.precision,
                 evaluation_seconds=run.evaluation_seconds,
+                predicted=run.predicted,
                 finished_at=datetime.now(timezone.utc),
                 **asdict(run.environment),
             )
@@ -179,6 +180,15 @@ class Store:
                 many = "Several runs have" if found else "No run has"
                 raise StoreError(f"{many} the number or key '{name}'. List them with: unlearn-bench runs")
             return run_record(found[0], _metric_versions(session), with_curves=True)
+
+    def predicted(self, keys: Sequence[str]) -> dict[str, dict[str, Counts]]:
+        """Returns, of the given run keys, what each model calls the images, where that is recorded."""
+        found: dict[str, dict[str, Counts]] = {}
+        with self._session() as session:
+            for chunk in _chunks(keys):
+                rows = session.execute(select(RunRow.key, RunRow.predicted).where(RunRow.key.in_(chunk)))
+                found.update({key: counts for key, counts in rows if counts})
+        return found
 
     def methods(self) -> dict[str, MethodRecord]:
         """Returns what is known of every method that has a run."""

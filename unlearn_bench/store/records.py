@@ -9,6 +9,7 @@ from typing import Any, Literal
 from unlearn_bench.spec import RunSpec
 
 Status = Literal["done", "failed", "diverged"]
+Counts = list[list[int]]  # [true label, predicted label, number of images], no zeros
 Curve = tuple[tuple[int, str, float], ...]  # (step, name, value)
 
 
@@ -87,7 +88,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class NewRun:
-    """A finished run, as the runner hands it over."""
+    """A finished run, as the runner hands it over.
+
+    ``predicted`` counts what the model calls the test images of D_r (``retain``) and the training images of D_f
+    (``forget``).
+    """
 
     spec: RunSpec
     profile: str
@@ -102,6 +107,7 @@ class NewRun:
     model: ModelRecord | None
     environment: Environment
     evaluation_seconds: float
+    predicted: dict[str, Counts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

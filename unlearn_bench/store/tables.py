@@ -116,6 +116,7 @@ class RunRow(Base):
     device: Mapped[str]
     precision: Mapped[str]
     evaluation_seconds: Mapped[float]
+    predicted: Mapped[dict[str, Any]] = mapped_column(deferred=True)  # read only by the view by class
     finished_at: Mapped[datetime]
     dataset: Mapped[DatasetRow] = relationship()
     model: Mapped[ModelRow | None] = relationship()
