@@ -13,6 +13,8 @@ from unlearn_bench.data.loading import load
 from unlearn_bench.data.settings import divide
 from unlearn_bench.data.settings.backdoor import stamped
 from unlearn_bench.errors import DataError, OptionError
+from unlearn_bench.report.intervals import backdoor_intervals, wilson
+from unlearn_bench.report.listing import describe_run
 from unlearn_bench.spec import canonical_forget
 
 
@@ -142,3 +144,18 @@ def test_a_bias_cheat_needs_a_class(bench: Bench, machinery: Machinery) -> None:
     here = Bench.choose(bench.benchmarks, bench.store, setting="random")
     with pytest.raises(DataError, match="silences classes"):
         here.carry_out([Row(method="bias_cheat")], machinery)
+
+
+def test_a_backdoors_counts_make_its_metrics_and_wilsons_intervals(bench: Bench, machinery: Machinery) -> None:
+    here = Bench.choose(bench.benchmarks, bench.store, setting="backdoor", forget=["2"])
+    here.carry_out([Row(method="retrained")], machinery)
+    (run,) = here.store.runs(method="retrained")
+    counts = here.store.predicted([run.key])[run.key]
+    found = backdoor_intervals(counts, 2)
+    for name in ("asr", "asr_all", "acc_triggered", "acc_clean"):
+        hits, images = (int(word) for word in found[name].split()[:3:2])
+        assert 100 * hits / images == pytest.approx(run.values[name])
+    assert found["asr"] in describe_run(here.store.run(run.key), here.store.metrics(), counts)
+    z, p, n = 1.959963984540054, 0.25, 40  # the closed form
+    middle, half = (p + z * z / (2 * n)), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    assert wilson(10, 40) == pytest.approx([100 * (middle + side * half) / (1 + z * z / n) for side in (-1, 1)])

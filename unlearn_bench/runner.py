@@ -183,7 +183,8 @@ class Runner:
             if not math.isfinite(value):
                 raise DivergedError(f"the metric {metric.name} is {value}")
             values[metric.name] = value
-        return values, {"retain": counted(outputs.test_retain), "forget": counted(outputs.forget)}
+        predicted = {"retain": outputs.test_retain, "forget": outputs.forget, "triggered": outputs.triggered}
+        return values, {name: counted(part) for name, part in predicted.items() if part is not None}
 
     def _read(self, network: Classifier, known: ModelRecord) -> bool:
         if known.file is None or known.file_digest is None:

@@ -153,7 +153,8 @@ def show(
     from unlearn_bench.report.listing import describe_run
 
     store = open_bench(config, db, create=False).store
-    typer.echo(describe_run(store.run(run), store.metrics()))
+    found = store.run(run)
+    typer.echo(describe_run(found, store.metrics(), store.predicted([found.key]).get(found.key)))
 
 
 @app.command()

@@ -8,10 +8,11 @@ from typing import Any
 from tabulate import tabulate
 
 from unlearn_bench.config import Row
+from unlearn_bench.report.intervals import backdoor_intervals
 from unlearn_bench.report.tables import comparable_runs, runs_of_row
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
-from unlearn_bench.store.records import MetricRecord, RunRecord
+from unlearn_bench.store.records import Counts, MetricRecord, RunRecord
 
 
 def plain_table(header: Sequence[str], body: Sequence[Sequence[Any]]) -> str:
@@ -69,8 +70,12 @@ def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) 
     return plain_table(header, body)
 
 
-def describe_run(run: RunRecord, metrics: Mapping[str, MetricRecord]) -> str:
-    """Returns all that is recorded of one run."""
+def describe_run(
+    run: RunRecord, metrics: Mapping[str, MetricRecord], predicted: Mapping[str, Counts] | None = None
+) -> str:
+    """Returns all that is recorded of one run; of a backdoor, with the intervals that ``predicted`` allows."""
+    is_backdoor = run.spec["experiment"]["setting"] == "backdoor"
+    intervals = backdoor_intervals(predicted or {}, int(run.forget)) if is_backdoor else {}
     lines: list[tuple[str, Any]] = [
         ("run", f"{run.id}, {run.status}" + (f": {run.error}" if run.error else "")),
         ("key", run.key),
@@ -105,7 +110,9 @@ def describe_run(run: RunRecord, metrics: Mapping[str, MetricRecord]) -> str:
             ("weights", f"{run.model.parameters} parameters, digest {run.model.weights_digest or '–'}"),
             *((f"curve {name}", text) for name, text in _curves(run.model.curves)),
         ]
-    lines += [(name, f"{value!r} {metrics[name].unit}".strip()) for name, value in sorted(run.values.items())]
+    for name, value in sorted(run.values.items()):
+        more = f" ({intervals[name]})" if name in intervals else ""
+        lines.append((name, f"{value!r} {metrics[name].unit}".strip() + more))
     return tabulate(lines, tablefmt="plain", disable_numparse=True)
 
 

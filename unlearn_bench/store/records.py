@@ -90,8 +90,8 @@ class Environment:
 class NewRun:
     """A finished run, as the runner hands it over.
 
-    ``predicted`` counts what the model calls the test images of D_r (``retain``) and the training images of D_f
-    (``forget``).
+    ``predicted`` counts what the model calls the test images of D_r (``retain``), the training images of D_f
+    (``forget``) and, of a backdoor, the test images with the trigger (``triggered``).
     """
 
     spec: RunSpec
