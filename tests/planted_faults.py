@@ -5,6 +5,8 @@ Each docstring says what is wrong; CAUGHT_BY names the check that must say so.
 
 import copy
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
+from unlearn_bench import kernels
 from unlearn_bench.data.loading import load
 from unlearn_bench.errors import DivergedError
 from unlearn_bench.kernels import kl_divergence
@@ -37,6 +40,8 @@ CAUGHT_BY = {
     "asks_for_the_forget_set_and_ignores_it": "uses_what_it_asks_for",
     "draws_from_numpy": "follows_from_the_seed",
     "reads_the_data_set_itself": "stays_within_its_budget",
+    "reads_a_file_but_once": "stays_within_its_budget",
+    "kl_of_raw_logits_by_its_module": "compares_distributions",
     "trains_on_uncounted_images": "stays_within_its_budget",
     "hides_divergence": "reports_divergence",
     "normalises_by_the_forget_sets_deviation": "takes_one_image",
@@ -123,6 +128,20 @@ def kl_div_of_probabilities(problem: UnlearningProblem, *, lr: LearningRate = 0.
         with torch.no_grad():
             target = problem.original(x).softmax(1)
         return F.kl_div(network(x).softmax(1), target, reduction="batchmean")
+
+    network = problem.copy_of_original()
+    optimizer = make_optimizer("sgd", network.parameters(), lr=lr)
+    return problem.fit(network, problem.retain_batches(8), optimizer, epochs=2, loss=loss)
+
+
+@method(label="KL", source=SOURCE, train_set="D'_r")
+def kl_of_raw_logits_by_its_module(problem: UnlearningProblem, *, lr: LearningRate = 0.01) -> Classifier:
+    """As above with our own kernel, called through its module."""
+
+    def loss(network: Classifier, x: torch.Tensor, _y: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            target = problem.original(x)
+        return kernels.kl_divergence(target, network(x))
 
     network = problem.copy_of_original()
     optimizer = make_optimizer("sgd", network.parameters(), lr=lr)
@@ -218,11 +237,24 @@ def draws_from_numpy(problem: UnlearningProblem, *, lr: LearningRate = 0.01) -> 
 @method(label="FT", source=SOURCE, train_set="D'_r")
 def reads_the_data_set_itself(problem: UnlearningProblem, *, lr: LearningRate = 0.01) -> Classifier:
     """Finetunes on all of D_r, which it was not given, read from disk."""
-    from pathlib import Path
-
     train = load("digits", folder=Path()).train
     everything = train[torch.nonzero(~torch.isin(train.labels, torch.tensor(problem.forget_classes)))[:, 0]]
     return sgd(replace(problem, retain=everything), problem.copy_of_original(), lr)
+
+
+@cache
+def hidden_bias() -> float:
+    """Read at the first call alone."""
+    return len((Path(__file__).parent.parent / "README.md").read_text()) / 100_000
+
+
+@method(label="FT", source=SOURCE, train_set="D'_r")
+def reads_a_file_but_once(problem: UnlearningProblem, *, lr: LearningRate = 0.01) -> Classifier:
+    """Something from disk, kept in memory, so that later runs open nothing."""
+    network = sgd(problem, problem.copy_of_original(), lr)
+    with torch.no_grad():
+        network.head.bias += hidden_bias()
+    return network
 
 
 @method(label="FT", source=SOURCE, train_set="D'_r")

@@ -1,16 +1,21 @@
 """Contracts that every registered method keeps, and faults that the checks must not let through."""
 
 import re
+from typing import Annotated
 
 import planted_faults
 import pytest
 import torch
 from conftest import make_problem
+from pydantic import Field
 
 from unlearn_bench.conformance import all_checks, examine
 from unlearn_bench.conformance.scene import Scene, keys_of
 from unlearn_bench.data import Dataset, ForgetSplit
-from unlearn_bench.methods import Method, methods
+from unlearn_bench.methods import Method, UnlearningProblem, methods
+from unlearn_bench.methods.hyperparameters import LearningRate
+from unlearn_bench.models import Classifier
+from unlearn_bench.training import OptimizerName, cross_entropy, make_optimizer
 
 ALL = list(all_checks())
 # kept apart from the registry, which other tests walk
@@ -48,6 +53,58 @@ def test_each_fault_breaks_little_else(scene: Scene) -> None:
     """The checks tell faults apart: one of them, all checks made, breaks its own and no other."""
     broken = [f.check for f in examine(FAULTS["cf_k_normalisation_moves"], scene) if f.verdict == "broken"]
     assert broken == ["moves_what_it_says"]
+
+
+def learns_a_noise(
+    problem: UnlearningProblem,
+    *,
+    lr: LearningRate = 0.05,
+    optimizer: Annotated[OptimizerName, Field(description="of the model")] = "adam",
+    momentum: Annotated[float, Field(ge=0, lt=1, description="of SGD alone")] = 0.9,
+) -> Classifier:
+    """A correct method that learns an error-maximising noise image, then learns from it (after Tarun et al. 2023)."""
+    network = problem.copy_of_original()
+    noise = torch.zeros(1, *problem.normalise(problem.forget.pixels).shape[1:], requires_grad=True)
+    climb = torch.optim.Adam([noise], lr=0.1)
+    batches = problem.forget_batches(8)
+    problem.journal.plan(2 * len(batches))
+    for x, y in batches:
+        climb.zero_grad()
+        loss = -cross_entropy(network.eval(), x + noise, y)
+        loss.backward()
+        climb.step()
+        problem.journal.step()
+        problem.journal.record("noise_loss", float(loss.detach()))
+
+    def ascend(network: Classifier, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return -cross_entropy(network, x + noise.detach(), y)
+
+    moves = make_optimizer(optimizer, network.parameters(), lr=lr / 10, momentum=momentum)
+    problem.train_epoch(network, batches, moves, loss=ascend)
+    return network
+
+
+def damps(
+    problem: UnlearningProblem, *, share: Annotated[float, Field(ge=0, le=1, description="of the weights")] = 0.1
+) -> Classifier:
+    """A correct method without any loss: weights shrink where the features of D_f are large."""
+    network = problem.copy_of_original()
+    large = problem.predict(network, problem.forget).features.abs().mean(dim=0)
+    with torch.no_grad():
+        network.head.weight.mul_(1 - share * large / large.max())
+    return network
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Method("noise", "Noise", "Tarun et al. 2023", learns_a_noise, "D_f"),
+        Method("damps", "Damping", "made up", damps, "D_f", is_random=False, moves=("head.weight",), unresponsive="no"),
+    ],
+    ids=lambda method: method.name,
+)
+def test_correct_methods_of_other_kinds_raise_no_alarm(method: Method, scene: Scene) -> None:
+    assert not [finding for finding in examine(method, scene) if finding.verdict == "broken"]
 
 
 def test_a_fault_is_explained_by_a_sentence(scene: Scene) -> None:

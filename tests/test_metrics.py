@@ -41,12 +41,16 @@ def blobs(seed: int, spread: float = 1.0, classes: int = 4, d: int = 12) -> Mode
         draw(np.full(100, classes - 1)),
         draw(retained[:90]),
         draw(np.full(30, classes - 1)),
-        triggered=draw(rng.integers(0, classes, 60)),
-        target=1,
     )
 
 
+def poisoned(outputs: ModelOutputs) -> ModelOutputs:
+    """The same with a trigger that some of the test images show."""
+    return replace(outputs, triggered=outputs.test_retain.where(torch.arange(90) < 60), target=1)
+
+
 SAMPLES = [blobs(seed, spread) for seed in range(3) for spread in (0.5, 2.0)]
+POISONED = [poisoned(outputs) for outputs in SAMPLES]
 
 
 @pytest.mark.parametrize("outputs", SAMPLES)
@@ -181,7 +185,7 @@ class TestContract:
         assert metric.bounds[0] < metric.bounds[1]
 
     def test_stays_within_bounds(self, metric: Metric) -> None:
-        for outputs in SAMPLES:
+        for outputs in POISONED:
             assert metric.bounds[0] <= metric.function(outputs) <= metric.bounds[1]
 
     def test_order_of_images_changes_nothing(self, metric: Metric) -> None:
@@ -189,13 +193,13 @@ class TestContract:
             order = torch.randperm(len(part), generator=torch.Generator().manual_seed(4))
             return Outputs(part.features[order], part.logits[order], part.labels[order], part.fine[order])
 
-        for outputs in SAMPLES:
+        for outputs in POISONED:
             parts = (outputs.retain, outputs.forget, outputs.test_retain, outputs.test_forget, outputs.triggered)
             other = ModelOutputs(*(shuffled(part) for part in parts), target=outputs.target)
             assert metric.function(other) == pytest.approx(metric.function(outputs), abs=1e-9)
 
     def test_leaves_outputs_and_generators_alone(self, metric: Metric) -> None:
-        outputs = blobs(5)
+        outputs = poisoned(blobs(5))
         before, state = outputs.retain.features.clone(), torch.random.get_rng_state()
         numpy_state = np.random.get_state()[1].copy()
         metric.function(outputs)
@@ -231,3 +235,10 @@ def test_the_subclass_probe_equals_scikit_learn(outputs: ModelOutputs) -> None:
     assert lp_subclass(outputs) == pytest.approx(
         100 * reference.score(test, outputs.test_forget.fine.numpy()), abs=1e-9
     )
+
+
+def test_a_backdoors_attack_leaves_the_triggered_copies_out() -> None:
+    outputs = overfit(blobs(1), 4.0)
+    none = outputs.test_forget.where(torch.zeros(30, dtype=torch.bool))
+    clean = replace(outputs, test_forget=none)
+    assert mia(poisoned(outputs)) == mia(clean)

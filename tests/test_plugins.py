@@ -118,3 +118,40 @@ def test_half_a_plugin_is_taken_back(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="ZeroDivisionError"):
         load_plugin(tmp_path / "half.py")
     assert "head_ft" not in methods.names()
+
+
+def test_a_plugin_changed_and_changed_back_shows_its_own_numbers_again(home: Path) -> None:
+    (home / "benchmarks.yaml").write_text(
+        (home / "benchmarks.yaml").read_text().replace("title: Small,", "title: Small, plugins: true,")
+    )
+    command_line = ("reproduce", "--table", "3", "--forget", "1", "--plugin", "mine.py", "--workers", "1")
+    tables = []
+    for text in (METHOD, METHOD.replace("= 0.01", "= 1.0"), METHOD):
+        (home / "mine.py").write_text(text)
+        made = command(*command_line)
+        assert made.returncode == 0, made.stderr
+        tables.append(made.stdout)
+    assert "0 of 5 runs made" in made.stderr
+    assert tables[0] == tables[2] != tables[1]
+
+
+def test_a_plugins_hash_is_that_of_the_code_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+    monkeypatch.setattr("unlearn_bench.registry._plugin_files", {})
+    (tmp_path / "hashed.py").write_text(METHOD.replace("head_ft", "hashed_ft"))
+    load_plugin(tmp_path / "hashed.py")
+    before = methods.get("hashed_ft").revision
+    with (tmp_path / "hashed.py").open("a") as file:
+        file.write("\n# edited while the command runs\n")
+    assert methods.get("hashed_ft").revision == before
+
+
+def test_what_plugins_lack_is_one_sentence(home: Path) -> None:
+    (home / "untyped.py").write_text(METHOD.replace("lr: LearningRate = 0.01", "lr=0.01"))
+    (home / "leaves.py").write_text("raise SystemExit(0)\n")
+    untyped = command("run", "--method", "head_ft", "--plugin", "untyped.py")
+    assert (untyped.returncode, untyped.stderr.count("\n")) == (2, 1)
+    assert "Option 'lr' of head_ft has no type." in untyped.stderr
+    leaves = command("list", "methods", "--plugin", "leaves.py")
+    assert (leaves.returncode, leaves.stderr.count("\n")) == (2, 1)
+    assert "SystemExit" in leaves.stderr

@@ -197,7 +197,7 @@ def test_the_path_of_a_tuner(home: Path) -> None:
     assert command("tune", "--method", "neggrad", "--forget", "1").returncode == 0
     assert set(read_tuned(file)) == {"ft", "neggrad"}
     made = command("run", "--method", "ft", "--forget", "1", "--options", str(file))
-    assert "Options of ft: tuned by the ORACLE objective" in made.stdout
+    assert "Options of ft: tuned on digits, class 1 by the ORACLE objective" in made.stdout
     assert "0 of 2 runs made" in made.stderr
     table = command("reproduce", "--table", "3", "--forget", "1", "--options", str(file))
     assert table.returncode == 0, table.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench.config import Benchmarks, Row, TableEntry
-from unlearn_bench.errors import MissingRunError
+from unlearn_bench.errors import MissingRunError, OptionError
 from unlearn_bench.report.claims import Judged, judge
 from unlearn_bench.report.tables import Table, build_table
 from unlearn_bench.selection import Selection, select
@@ -85,15 +85,15 @@ class Bench:
         bench = cls(benchmarks, select(benchmarks, **choice), store, choice, tuned or {})
         return replace(bench, selection=bench._with_tuned(bench.selection))
 
-    def placed(self, name: str) -> list[tuple[Row, Selection]]:
-        """Returns the rows of a table, those of plug-ins that are recorded included, with the configurations of each.
+    def placed(self, name: str, *, plugins: bool = True) -> list[tuple[Row, Selection]]:
+        """Returns the rows of a table, with ``plugins`` those of plug-ins that are recorded, and their configurations.
 
         Raises:
             UnknownNameError: no such table.
         """
         table = self.benchmarks.table(name)
         placed = [(row, self._selection_of(table, row)) for row in table.full_rows]
-        if table.plugins:
+        if table.plugins and plugins:
             selection = self._selection_of(table, None)
             known = {row.method for row in table.full_rows}
             recorded = {run.method for run in self.store.runs(experiment_key=selection.experiment.key)} - known
@@ -187,6 +187,7 @@ class Bench:
         if selection.experiment.held_out:
             dataset = dataset.without_test()  # a trial has no business with it, whatever its method does
         plan = make_plan(selection, rows, dataset, self.store)
+        self.store.ask([task.spec.key for task in plan.tasks])
         statuses: list[Status] = []
 
         def finished(title: str, status: Status, error: str | None) -> None:
@@ -211,7 +212,7 @@ class Bench:
         done = sum(key in ended and ended[key][0] == "done" for key in runs)
         return Outcome(runs, tuple(statuses), len(runs) - done)
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str, *, plugins: bool = True) -> Table:
         """Returns a table of what the database holds.
 
         Raises:
@@ -219,7 +220,7 @@ class Bench:
             MissingRunError: a configuration has no retrained run.
         """
         entry = self.benchmarks.table(name)
-        placed = [(row, self.as_recorded(selection)) for row, selection in self.placed(name)]
+        placed = [(row, self.as_recorded(selection)) for row, selection in self.placed(name, plugins=plugins)]
         return build_table(name, entry, placed, self.store)
 
     def claims(self) -> list[tuple[str, Judged]]:
@@ -232,11 +233,14 @@ class Bench:
         """
         judged = []
         for claim in self.benchmarks.claims:
-            used = dict.fromkeys(selection.experiment.dataset for _, selection in self.placed(claim.table))
+            used: dict[str, None] = {}
             try:
-                found = judge(claim.says, claim.test, self.table(claim.table))
+                used = dict.fromkeys(selection.experiment.dataset for _, selection in self.placed(claim.table))
+                found = judge(claim.says, claim.test, self.table(claim.table, plugins=False))
             except MissingRunError:
                 found = Judged(claim.says, "not measured", f"table {claim.table} lacks retrained runs")
+            except OptionError as problem:  # the data set that was chosen has no such setting
+                found = Judged(claim.says, "not measured", str(problem))
             judged.append((", ".join(used), found))
         return judged
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -104,7 +104,7 @@ class Claim(_Strict):
     test: str
 
 
-Grid = dict[str, list[Scalar]]  # option to the values to try, every combination of them
+Grid = dict[str, Annotated[list[Scalar], Field(min_length=1)]]  # option to the values to try, every combination of them
 
 
 class Benchmarks(_Strict):

@@ -128,6 +128,10 @@ def changed(function: Callable[..., Any], options: Mapping[str, Any], base: Mapp
 @cache
 def _schema(function: Callable[..., Any]) -> type[BaseModel]:
     hints = get_type_hints(function, include_extras=True)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in hints:
+            name = parameter.name
+            raise OptionError(f"Option '{name}' of {function.__name__} has no type. Annotate it, as in {name}: float.")
     fields: dict[str, Any] = {
         parameter.name: (hints[parameter.name], parameter.default)
         for parameter in inspect.signature(function).parameters.values()

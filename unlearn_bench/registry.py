@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -63,9 +64,7 @@ class Entry:
     @property
     def revision(self) -> str:
         """The version; of a plug-in with the beginning of its file's SHA-256: who edits it gets new numbers."""
-        if not self.origin:
-            return str(self.version)
-        return f"{self.version}+{hashlib.sha256(self._file.read_bytes()).hexdigest()[:12]}"
+        return f"{self.version}+{_digest_at_load(self._file)[:12]}" if self.origin else str(self.version)
 
     @property
     def _file(self) -> Path:
@@ -75,7 +74,13 @@ class Entry:
 E = TypeVar("E", bound=Named)
 
 _registries: list[Registry[Any]] = []
-_plugin_files: list[Path] = []
+_plugin_files: dict[Path, str] = {}  # with the SHA-256 of what was loaded
+
+
+@cache
+def _digest_at_load(file: Path) -> str:
+    """Returns a file's SHA-256 as of the first time it is asked for: who edits it later still runs the old code."""
+    return _plugin_files.get(file.resolve()) or hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 class Registry(Generic[E]):
@@ -127,7 +132,7 @@ class Registry(Generic[E]):
                 try:
                     with _all_or_nothing():
                         point.load()
-                except Exception as problem:  # anyone's code: one broken package must not end the others
+                except (Exception, SystemExit) as problem:  # anyone's code: one broken package must not end the others
                     package_name = point.dist.name if point.dist else "unknown"
                     warnings.warn(
                         f"The plug-in '{point.name}' ({point.value}) of the package {package_name} is left out: "
@@ -138,17 +143,24 @@ class Registry(Generic[E]):
         return self._entries
 
 
-def load_plugin(file: Path) -> None:
+def load_plugin(file: Path, digest: str | None = None) -> None:
     """Runs a Python file whose decorators register its entries; a second time, nothing happens.
 
+    Args:
+        file: its path.
+        digest: the SHA-256 that it must have, where another process has loaded it before.
+
     Raises:
-        PluginError: no such file, or it fails; nothing of it stays registered.
+        PluginError: no such file, another content than ``digest``, or it fails; nothing of it stays registered.
     """
     file = file.resolve()
     if file in _plugin_files:
         return
     if not file.is_file() or file.suffix != ".py":
         raise PluginError(f"There is no plug-in {file}. Give --plugin the path of a Python file, such as head_ft.py.")
+    content = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest not in (None, content):
+        raise PluginError(f"The plug-in {file.name} was changed while the command ran. Run the command again.")
     for registry in _registries:
         registry._discover()  # ours first: a plug-in must not take their names
     name = f"{FILES}.{file.stem}"
@@ -160,17 +172,17 @@ def load_plugin(file: Path) -> None:
     try:
         with _all_or_nothing():
             spec.loader.exec_module(module)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         del sys.modules[name]
         raise PluginError(f"The plug-in {file.name} cannot be loaded: {_reason(problem)}. Mend the file.") from problem
     if _count() == before:
         raise PluginError(f"The plug-in {file.name} registers nothing. Decorate a function with @method or @metric.")
-    _plugin_files.append(file)
+    _plugin_files[file] = content
 
 
-def plugin_files() -> tuple[Path, ...]:
-    """Returns the plug-in files loaded so far, for another process to load as well."""
-    return tuple(_plugin_files)
+def plugin_files() -> dict[Path, str]:
+    """Returns the plug-in files loaded so far with their SHA-256, for another process to load as well."""
+    return dict(_plugin_files)
 
 
 @contextmanager
@@ -179,7 +191,7 @@ def _all_or_nothing() -> Iterator[None]:
     before = [(registry, set(registry._entries)) for registry in _registries]
     try:
         yield
-    except Exception:
+    except (Exception, SystemExit):
         for registry, names in before:
             for name, entry in list(registry._entries.items()):
                 if name not in names and entry.origin:
@@ -191,7 +203,7 @@ def _count() -> int:
     return sum(len(registry._entries) for registry in _registries)
 
 
-def _reason(problem: Exception) -> str:
+def _reason(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else 'no reason given'}".rstrip(
         "."
     )

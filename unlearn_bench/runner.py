@@ -214,7 +214,7 @@ class Runner:
                 digest=data.digest,
                 name=data.name,
                 train_images=len(data.train),
-                test_images=len(data.test),
+                test_images=data.test_images,
                 shape="×".join(str(side) for side in data.train.pixels.shape[1:]),
                 classes=data.classes,
                 fine_classes=data.fine_classes,

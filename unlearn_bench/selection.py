@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ class Selection:
     """Which configurations a command is about: one experiment, its forget sets and its seeds.
 
     ``source`` is the data set as the user named it (``folder:PATH``); ``experiment.dataset`` is its name in the record.
-    ``remarks`` says of methods where their options come from, where that is not the profile.
+    ``remarks`` says of methods where their options come from, where that is not the profile. ``given`` are the words of
+    the command line that lead here, for messages that tell the next command.
     """
 
     profile: str
@@ -26,6 +28,7 @@ class Selection:
     seeds: tuple[int, ...]
     options: dict[str, dict[str, Scalar]]
     remarks: tuple[str, ...] = ()
+    given: str = ""
 
     @property
     def configurations(self) -> list[tuple[str, int]]:
@@ -58,6 +61,9 @@ def select(
         UnknownNameError: no such profile or data set.
         OptionError: no such precision, or no forget set is given where benchmarks.yaml has none.
     """
+    words = [("--dataset", dataset), ("--setting", setting), *(("--forget", each) for each in forget)]
+    words += [*(("--seed", str(each)) for each in seeds), ("--precision", precision)]
+    given = " ".join(f"{name} {shlex.quote(word)}" for name, word in words if word is not None)
     kind = (dataset or "").split(":", 1)[0]
     if dataset is not None and kind not in benchmarks.datasets:
         raise unknown_name("dataset", dataset, benchmarks.datasets)
@@ -97,6 +103,7 @@ def select(
         forget=tuple(forget) or tuple(usual),
         seeds=tuple(seeds) or tuple(chosen.seeds),
         options=dict(chosen.options),
+        given=given,
     )
 
 

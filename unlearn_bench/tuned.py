@@ -25,6 +25,7 @@ class Tuned(BaseModel):
     search: str = Field(description="the grid, or the sampler")
     profile: str
     dataset: str
+    setting: str
     forget: list[str]
     seeds: list[int]
     score: float = Field(description="of the chosen options, by the objective")
@@ -44,7 +45,10 @@ class Tuned(BaseModel):
             else "the honest objective, which reads neither test images nor a retrained model"
         )
         seconds = self.method_seconds + self.evaluation_seconds
-        return f"tuned by {reads} ({self.search}, {self.settings} settings, {self.runs} runs, {seconds:.0f} s)"
+        where = f"{self.dataset}, {self.setting} {', '.join(self.forget)}"
+        return (
+            f"tuned on {where} by {reads} ({self.search}, {self.settings} settings, {self.runs} runs, {seconds:.0f} s)"
+        )
 
 
 def read_tuned(file: Path) -> dict[str, Tuned]:
@@ -71,11 +75,29 @@ def read_tuned(file: Path) -> dict[str, Tuned]:
     return entries
 
 
+def check_writable(file: Path) -> None:
+    """Makes the folder of a file, before work whose result must land there.
+
+    Raises:
+        ConfigError: it cannot be made, or not be written to.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigError(f"{file} cannot be written: {problem.strerror}. Name another file with --output.") from None
+    if not os.access(file.parent, os.W_OK):
+        raise ConfigError(f"{file} cannot be written: its folder may not be changed. Name another file with --output.")
+
+
 def write_tuned(file: Path, method: str, entry: Tuned) -> None:
-    """Puts a method's entry in the file, beside those of other methods, whole or not at all."""
+    """Puts a method's entry in the file, beside those of other methods, whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     entries = read_tuned(file) if file.exists() else {}
     entries[method] = entry
-    file.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(file)
     content = {name: entries[name].model_dump() for name in sorted(entries)}
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:

@@ -70,6 +70,10 @@ def _analysis(bench: Bench, table: str, format: str, kind: Literal["floor", "aud
         return with_notes(*describe_classes(placed, bench.store), format)
     if kind == "floor":
         return with_notes(*describe_floor(bench.benchmarks.table(table), placed, bench.store), format)
+    if any(other != placed[0][1] for _, other in placed):
+        raise OptionError(
+            f"Table {table} has several data sets, and each would fool metrics in its own way. Use cheats."
+        )
     cheats = [method.name for method in bench.store.methods().values() if method.is_cheat]
     return with_notes(*audit_metrics(bench.table(table), sorted(cheats)), format)
 
@@ -120,8 +124,10 @@ def figure(
         raise unknown_name("figure", name, ["gaps"])
     bench = open_bench(config, db, profile, dataset, None, forget, seed, None, create=False, options=options)
     made = bench.table(table)
-    placed = [bench.as_recorded(selection) for _, selection in bench.placed(table)]
-    save(gap_plot(made, floors_of(placed[0], [column.name for column in made.columns], bench.store)), output)
+    selections = [bench.as_recorded(selection) for _, selection in bench.placed(table)]
+    is_one = all(selection == selections[0] for selection in selections)  # else a band would be wrong for some rows
+    metrics = [column.name for column in made.columns]
+    save(gap_plot(made, floors_of(selections[0], metrics, bench.store) if is_one else {}), output)
     typer.echo(f"Written to {output}")
 
 
@@ -165,14 +171,13 @@ def status(
     from unlearn_bench.report.listing import plain_table, progress_of
 
     bench = open_bench(config, db, profile, dataset, create=False)
-    body = [
-        [
-            name,
-            entry.title,
-            *progress_of([(row, bench.as_recorded(each)) for row, each in bench.placed(name)], bench.store),
-        ]
-        for name, entry in bench.benchmarks.tables.items()
-    ]
+    body = []
+    for name, entry in bench.benchmarks.tables.items():
+        try:
+            placed = [(row, bench.as_recorded(each)) for row, each in bench.placed(name)]
+            body.append([name, entry.title, *progress_of(placed, bench.store)])
+        except OptionError:  # the data set that was chosen has no such setting
+            body.append([name, entry.title, "–", "–", "–"])
     typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}")
     typer.echo(plain_table(["table", "title", "done", "of", "diverged or failed"], body))
 

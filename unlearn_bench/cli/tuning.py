@@ -28,9 +28,7 @@ def tune(
     setting: arg.Setting = None,
     forget: arg.Forget = None,
     seed: arg.Seed = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Options file; default: results/tuned/PROFILE.yaml.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Options file; default: in results/tuned/.")] = None,
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
@@ -44,7 +42,7 @@ def tune(
     from unlearn_bench.bench import Machinery
     from unlearn_bench.report.listing import plain_table
     from unlearn_bench.terminal import Watch
-    from unlearn_bench.tuned import read_tuned, write_tuned
+    from unlearn_bench.tuned import check_writable, read_tuned, write_tuned
     from unlearn_bench.tuning import lines_of
     from unlearn_bench.tuning import tune as search
 
@@ -53,7 +51,11 @@ def tune(
     if grid is not None and trials is not None:
         raise OptionError("--grid and --trials are two ways to search. Give one of them.")
     bench = open_bench(config, db, profile, dataset, setting, forget, seed, precision)
-    file = output or bench.benchmarks.home / "results" / "tuned" / f"{bench.selection.profile}.yaml"
+    experiment, profile_name = bench.selection.experiment, bench.selection.profile
+    usual = (bench.benchmarks.profiles[profile_name].dataset, "class") == (bench.selection.source, experiment.setting)
+    name = profile_name if usual else f"{profile_name}-{experiment.dataset.replace(':', '-')}-{experiment.setting}"
+    file = output or bench.benchmarks.home / "results" / "tuned" / f"{name}.yaml"
+    check_writable(file)
     if file.exists():
         read_tuned(file)  # a file that cannot take the result is refused before the work, not after
     with Watch() as watch:

@@ -13,24 +13,16 @@ import torch
 from torch import Tensor
 
 from unlearn_bench.conformance import BrokenError, NotApplicableError, check
-from unlearn_bench.conformance.scene import (
-    PER_CLASS,
-    SEED,
-    Observation,
-    Scene,
-    keys_of,
-    observe,
-    short_options,
-    weights,
-)
+from unlearn_bench.conformance.observation import observe, short_options
+from unlearn_bench.conformance.scene import PER_CLASS, SEED, Scene, keys_of, weights
+from unlearn_bench.conformance.variation import NOTICED, changes_of, difference, is_choice, others_of
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.errors import DivergedError, OptionError
+from unlearn_bench.errors import DivergedError
 from unlearn_bench.methods import Method
 from unlearn_bench.models import Classifier, weights_digest
-from unlearn_bench.options import Option, describe
+from unlearn_bench.options import describe
 
-NOTICED = 1e-6  # a change of the weights, as a share of how far they moved, that is more than rounding
 PARTS = ("last_stage", "head")
 
 
@@ -123,9 +115,12 @@ def follows_from_the_seed(method: Method, scene: Scene) -> None:
 @check
 def records_living_losses(method: Method, scene: Scene) -> None:
     """Every loss is recorded, finite, and not zero from beginning to end."""
-    curves = observe(method, scene.problem(method)).journal.curves
+    seen = observe(method, scene.problem(method))
+    curves = seen.journal.curves
     if method.train_set == "none":
         raise NotApplicableError("it reads no data")
+    if not curves and not seen.is_trained:
+        raise NotApplicableError("it has no loss: no optimizer made a step")
     if not curves:
         raise BrokenError("no curve was recorded; train with problem.fit or problem.train_epoch, or use journal.record")
     for name in dict.fromkeys(name for _, name, _ in curves):
@@ -158,7 +153,7 @@ def uses_what_it_asks_for(method: Method, scene: Scene) -> None:
     one = observe(method, scene.problem(method))
     for part, name in (("forget", "D_f"), ("retain", "its retain images")):
         problem = scene.problem(method, skip={part: PER_CLASS // 2})
-        if len(getattr(problem, part)) and _difference(one, observe(method, problem), scene, method) < NOTICED:
+        if len(getattr(problem, part)) and difference(one, observe(method, problem), scene, method) < NOTICED:
             raise BrokenError(f"other images in {name} change nothing: it asks for them and does not use them")
 
 
@@ -187,25 +182,26 @@ def forget_loss_responds(method: Method, scene: Scene) -> None:
 
 @check
 def every_option_matters(method: Method, scene: Scene) -> None:
-    """Every option changes the result, and one declared inert does not."""
-    base = observe(method, scene.problem(method))
-    for option in describe(method.function):
-        tried = []
-        for value in _others(option, short_options(method)[option.name]):
-            try:
-                options = short_options(method, **{option.name: value})
-                other = observe(method, scene.problem(method), options)
-            except (OptionError, DivergedError):
-                continue  # out of range, or too much: another value will tell
-            tried.append(value)
-            changed = _difference(base, other, scene, method)
-            if option.inert and changed > 1e-3:
-                raise BrokenError(f"{option.name} is declared inert, and {value} changes the result")
-            if not option.inert and changed > NOTICED:
+    """Every option changes the result, and one declared inert does not; options of words are not tried."""
+    options = describe(method.function)
+    usual = short_options(method)
+    # an option may matter beside another choice alone, as momentum does with SGD
+    beside = [{}, *({o.name: other} for o in options if is_choice(o) for other in others_of(o, usual[o.name]))]
+    for option in options:
+        tried: list[Any] = []
+        for base in beside:
+            if option.name in base:
+                continue
+            changes = changes_of(method, scene, option, base)
+            tried += [value for value, _ in changes]
+            if option.inert and any(changed > 1e-3 for _, changed in changes):
+                raise BrokenError(f"{option.name} is declared inert, and {changes[-1][0]} changes the result")
+            if option.inert or any(changed > NOTICED for _, changed in changes):
                 break
         else:
-            if tried and not option.inert:
-                raise BrokenError(f"{option.name} changes nothing (tried {', '.join(str(value) for value in tried)})")
+            if tried:
+                shown = ", ".join(str(value) for value in dict.fromkeys(tried))
+                raise BrokenError(f"{option.name} changes nothing (tried {shown})")
 
 
 @check
@@ -253,26 +249,6 @@ def reports_divergence(method: Method, scene: Scene) -> None:
         return
     if bool(weights(made).isfinite().all()):
         raise BrokenError("on infinite inputs it returned finite weights as if nothing had happened")
-
-
-def _difference(one: Observation, other: Observation, scene: Scene, method: Method) -> float:
-    """Returns how far two results lie apart, as a share of how far the first one moved."""
-    start = weights(scene.problem(method).original)
-    a, b = weights(one.network), weights(other.network)
-    return float((a - b).norm() / (a - start).norm().clamp(min=1e-30))
-
-
-def _others(option: Option, value: Any) -> list[Any]:
-    """Returns other values of an option, the most different first; some may be out of its range."""
-    if isinstance(value, bool):
-        return [not value]
-    if option.choices:
-        return [choice for choice in option.choices if choice != value]
-    if isinstance(value, int):
-        return [2 * value, value // 2, value // 8, value + 1, value - 1]
-    if isinstance(value, float):
-        return [10 * value, value / 10, 2 * value, value / 2] if value else [0.01, 1.0]
-    return []
 
 
 def _finite(network: Classifier, scene: Scene) -> None:

@@ -1,24 +1,17 @@
-"""Where methods are tried: a few real digits, small networks trained on them, and an observer of what a method does."""
+"""Where methods are tried: a few real digits, and small networks trained on them."""
 
 from __future__ import annotations
 
 import copy
-import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.overrides import TorchFunctionMode
 
-from unlearn_bench import kernels
 from unlearn_bench.data import Dataset, ForgetSplit, Images
 from unlearn_bench.data.batches import Batches, Normalise
 from unlearn_bench.data.loading import load
@@ -26,14 +19,11 @@ from unlearn_bench.data.settings import settings
 from unlearn_bench.journal import Journal
 from unlearn_bench.methods import Method, UnlearningProblem
 from unlearn_bench.models import Classifier, build
-from unlearn_bench.options import complete, describe
 from unlearn_bench.training import cross_entropy, make_optimizer, train_epoch
 
 PER_CLASS = 24  # training images of each class
-SHORT = {"epochs": 2, "iterations": 6, "batch_size": 8}  # where a method has such options: seconds, not minutes
 SEED = 3
 EPOCHS = 20  # of the networks' training
-IMPORTED = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib")
 
 
 class SmallBatchNorm(Classifier):
@@ -150,58 +140,6 @@ class Scene:
         return network.eval()
 
 
-@dataclass
-class Observation:
-    """What a method did while it ran.
-
-    Attributes:
-        network: what it returned, in evaluation mode.
-        journal: counts and curves.
-        most_passed: images passed forward through the classifier that met the most of them.
-        files: read, other than to import code.
-        wrong_divergences: a sentence for each divergence that was fed something else than distributions.
-        too_many: shapes of parameters that an optimizer held more often than the network has them.
-    """
-
-    network: Classifier
-    journal: Journal
-    most_passed: int = 0
-    files: list[str] = field(default_factory=list)
-    wrong_divergences: list[str] = field(default_factory=list)
-    too_many: list[tuple[int, ...]] = field(default_factory=list)
-
-
-def short_options(method: Method, **changes: Any) -> dict[str, Any]:
-    """Returns all options of a method, its long ones cut, with ``changes`` over them."""
-    names = {option.name for option in describe(method.function)}
-    short = {name: value for name, value in SHORT.items() if name in names}
-    return complete(method.function, {**short, **changes}, f"method '{method.name}'")
-
-
-def observe(method: Method, problem: UnlearningProblem, options: Mapping[str, Any] | None = None) -> Observation:
-    """Returns what the method did with a problem, by default with its long options cut."""
-    passed: Counter[int] = Counter()
-    held: list[Counter[tuple[int, ...]]] = []
-
-    def count(module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        if not torch._C._functorch.is_functorch_wrapped_tensor(output):
-            passed[id(module)] += len(output)
-
-    def before_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        held.append(Counter(tuple(p.shape) for group in optimizer.param_groups for p in group["params"]))
-
-    has = Counter(tuple(p.shape) for p in problem.original.parameters())
-    problem.original.last_stage.register_forward_hook(count)
-    handle = register_optimizer_step_pre_hook(before_step)
-    try:
-        with _files_read() as files, _divergences(method) as wrong:
-            network = method.unlearn(problem, options if options is not None else short_options(method))
-    finally:
-        handle.remove()
-    too_many = {shape for counter in held for shape, number in counter.items() if number > has[shape]}
-    return Observation(network.eval(), problem.journal, max(passed.values(), default=0), files, wrong, sorted(too_many))
-
-
 def weights(network: nn.Module) -> Tensor:
     """Returns all weights and statistics of a network, one float64 vector."""
     return torch.cat([value.double().flatten().cpu() for value in network.state_dict().values()])
@@ -219,78 +157,3 @@ def keys_of(network: Classifier, part: str) -> set[str]:
     own = [found] if isinstance(found, Tensor) else list(found.state_dict(keep_vars=True).values())
     known = {id(value) for value in own}
     return {name for name, value in network.state_dict(keep_vars=True).items() if id(value) in known}
-
-
-_listening: list[list[str]] = []  # of the observations under way
-
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if _listening and event == "open" and isinstance(arguments[0], (str, bytes)):
-        name = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
-        if (
-            not name.endswith(IMPORTED)
-            and not Path(name).is_dir()
-            and not name.startswith(("/proc/", "/sys/", "/dev/"))
-        ):
-            _listening[-1].append(name)
-
-
-_hooked: list[bool] = []
-
-
-@contextmanager
-def _files_read() -> Iterator[list[str]]:
-    if not _hooked:  # an audit hook stays for good
-        sys.addaudithook(_audit)
-        _hooked.append(True)
-    files: list[str] = []
-    _listening.append(files)
-    try:
-        yield files
-    finally:
-        _listening.pop()
-
-
-class _WatchDivergence(TorchFunctionMode):
-    """Looks at the arguments of PyTorch's own divergence, however it was imported."""
-
-    def __init__(self, wrong: list[str]) -> None:
-        super().__init__()
-        self.wrong = wrong
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is F.kl_div:
-            given = dict(zip(("input", "target"), args, strict=False)) | kwargs
-            _note(self.wrong, "input of F.kl_div", given["input"], is_log=True)
-            _note(self.wrong, "target of F.kl_div", given["target"], is_log=bool(kwargs.get("log_target")))
-        return func(*args, **kwargs)
-
-
-@contextmanager
-def _divergences(method: Method) -> Iterator[list[str]]:
-    """Yields the list of wrong divergences, those of our own kernel included where the method's file uses it."""
-    wrong: list[str] = []
-    names = method.function.__globals__
-    replaced = [name for name, value in names.items() if value is kernels.kl_divergence]
-
-    def watched(log_target: Tensor, log_output: Tensor) -> Tensor:
-        _note(wrong, "target of kl_divergence", log_target, is_log=True)
-        _note(wrong, "output of kl_divergence", log_output, is_log=True)
-        return kernels.kl_divergence(log_target, log_output)
-
-    names.update(dict.fromkeys(replaced, watched))
-    try:
-        with _WatchDivergence(wrong):
-            yield wrong
-    finally:
-        names.update(dict.fromkeys(replaced, kernels.kl_divergence))
-
-
-def _note(wrong: list[str], what: str, given: Tensor, *, is_log: bool) -> None:
-    with torch.no_grad():
-        share = given.double()
-        total = (share.exp() if is_log else share).sum(dim=-1)
-        if not bool((total - 1).abs().max() < 1e-3):
-            kind = "log-probabilities" if is_log else "probabilities"
-            wrong.append(f"the {what} holds no {kind}: they sum to {total.flatten()[0].item():.3g}")

@@ -68,6 +68,7 @@ class Dataset:
     Attributes:
         name: as it stands in the record.
         train, test: the two splits.
+        test_images: their number, of which :meth:`without_test` leaves none.
         classes: names of the classes, by label.
         fine_classes: names of the finer classes, where the images have finer labels.
         digest: content hash of both splits: shape, pixels and labels; names and sources do not enter.
@@ -83,6 +84,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fine_classes: tuple[str, ...] = ()
+    test_images: int = 0
 
     @property
     def channels(self) -> int:
@@ -146,8 +148,12 @@ class ForgetSplit:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the sorted positions, 64-bit little-endian."""
-        return hashlib.sha256(self.forget.numpy().astype("<i8").tobytes()).hexdigest()
+        """SHA-256 of the sorted positions, 64-bit little-endian, and of images that the setting changed or added."""
+        content = hashlib.sha256(self.forget.numpy().astype("<i8").tobytes())
+        if self.triggered is not None:
+            for images in (self.train[self.forget], self.triggered):
+                content.update("".join(images.digests).encode())
+        return content.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def cached(reader: DatasetReader, location: Location) -> Splits:
     files = reader.files(location) if reader.files else []
     if not files:
         return canonical(reader.function(location), drop_overlap=reader.is_official)
-    target = folder() / f"{_fingerprint(reader.name, files)}.safetensors"
+    target = folder() / f"{_fingerprint(reader, files)}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError):
         return _read(target)
     splits = canonical(reader.function(location), drop_overlap=reader.is_official)
@@ -43,9 +43,9 @@ def folder() -> Path:
     return Path(os.environ.get("UNLEARN_BENCH_CACHE") or user_cache_path("unlearn-bench")) / "images"
 
 
-def _fingerprint(reader: str, files: list[Path]) -> str:
+def _fingerprint(reader: DatasetReader, files: list[Path]) -> str:
     states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)]
-    return digest_of([VERSION, reader, states])
+    return digest_of([VERSION, reader.name, reader.revision, states])
 
 
 def _read(file: Path) -> Splits:

@@ -63,6 +63,7 @@ def load(
         # a channel without contrast is left as it is rather than divided by zero
         std=tuple(s if s > 0 else 1.0 for s in scaled.std(dim=(0, 2, 3)).tolist()),
         fine_classes=found.fine_classes,
+        test_images=len(test),
     )
 
 

@@ -9,7 +9,7 @@ import multiprocessing
 import queue
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -135,11 +135,11 @@ def _relay(reports: Any, progress: Progress) -> None:
 _worker: dict[str, Any] = {}  # of a worker process: its runner and its way to report
 
 
-def _start_worker(url: str, dataset: Dataset, device: str, reports: Any, plugins: Sequence[Path]) -> None:
+def _start_worker(url: str, dataset: Dataset, device: str, reports: Any, plugins: Mapping[Path, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word; the parent speaks
     warnings.simplefilter("ignore", PluginWarning)  # likewise
-    for file in plugins:
-        load_plugin(file)
+    for file, digest in plugins.items():
+        load_plugin(file, digest)
     _worker["runner"] = Runner(Store(url), dataset, torch.device(device))
     _worker["reports"] = reports
 

@@ -61,6 +61,8 @@ def judge(says: str, test: str, table: Table) -> Judged:
         holds = bool(reader.evaluate(ast.parse(test, mode="eval").body))
     except NotMeasuredError as lacking:
         return Judged(says, "not measured", str(lacking))
+    except ZeroDivisionError:
+        return Judged(says, "not measured", f"the test '{test}' divides by 0 here")
     except (SyntaxError, TypeError) as problem:
         raise ConfigError(f"benchmarks.yaml: claims: the test '{test}' cannot be read: {problem}.") from None
     return Judged(says, "held" if holds else "not held", "; ".join(dict.fromkeys(reader.read)))

@@ -6,7 +6,7 @@ import itertools
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from unlearn_bench.config import Row, TableEntry
@@ -62,25 +62,24 @@ class Distance:
     inside: bool
 
 
-def noise_floor(retrained: Values, metric: str) -> Floor:
-    """Returns the floor of a metric from the retrained models of several seeds, on the forget sets that all have.
+def noise_floor(retrained: Values, metric: str, forget: Sequence[str]) -> Floor:
+    """Returns the floor of a metric from the retrained models of those seeds that have all the forget sets.
 
     Raises:
-        MissingRunError: fewer than two seeds.
+        MissingRunError: fewer than two such seeds.
     """
     by_seed: dict[int, dict[str, float]] = defaultdict(dict)
-    for (forget, seed), values in retrained.items():
-        if metric in values:
-            by_seed[seed][forget] = values[metric]
-    shared = set.intersection(*(set(found) for found in by_seed.values())) if by_seed else set()
-    if len(by_seed) < 2 or not shared:
+    for (words, seed), values in retrained.items():
+        if metric in values and words in forget:
+            by_seed[seed][words] = values[metric]
+    means = [statistics.fmean(found.values()) for found in by_seed.values() if len(found) == len(set(forget))]
+    if len(means) < 2:
         raise MissingRunError(
-            "A noise floor needs retrained models of two seeds or more. Make them with: unlearn-bench train --seed 0 "
-            "--seed 1"
+            "A noise floor needs retrained models of two seeds or more on every forget set. Make them with: "
+            "unlearn-bench train --seed 0 --seed 1"
         )
-    means = [statistics.fmean(found[forget] for forget in sorted(shared)) for found in by_seed.values()]
     gaps = [abs(one - other) for one, other in itertools.combinations(means, 2)]
-    return Floor(len(by_seed), statistics.fmean(gaps), max(gaps))
+    return Floor(len(means), statistics.fmean(gaps), max(gaps))
 
 
 def distance(method: Values, retrained: Values, metric: str, floor: Floor) -> Distance | None:
@@ -156,8 +155,8 @@ def describe_floor(
     inside = measured = 0
     for selection, rows in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
-        retrained = values_of([run for run in recorded if run.method == RETRAINED and run.forget in selection.forget])
-        floors = {metric: noise_floor(retrained, metric) for metric in entry.metrics}
+        retrained = _retrained(recorded, selection)
+        floors = {metric: noise_floor(retrained, metric, selection.forget) for metric in entry.metrics}
         notes.append(_floor_note(floors))
         shown = [row for row in rows if row.method != RETRAINED]
         found = [values_of(list(runs_of_row(recorded, row, selection).values())) for row in shown]
@@ -191,11 +190,17 @@ def describe_floor(
 def floors_of(selection: Selection, metrics: Sequence[str], store: Store) -> dict[str, Floor]:
     """Returns the floor of each metric, none where retrained models of a single seed are recorded."""
     recorded = comparable_runs(selection.experiment.key, store)
-    retrained = values_of([run for run in recorded if run.method == RETRAINED and run.forget in selection.forget])
+    retrained = _retrained(recorded, selection)
     try:
-        return {metric: noise_floor(retrained, metric) for metric in metrics}
+        return {metric: noise_floor(retrained, metric, selection.forget) for metric in metrics}
     except MissingRunError:
         return {}
+
+
+def _retrained(recorded: Sequence[RunRecord], selection: Selection) -> Values:
+    """Returns the values of the retrained models of every recorded seed, all of one definition."""
+    seeds = tuple(sorted({run.seed for run in recorded if run.method == RETRAINED}))
+    return values_of(list(runs_of_row(recorded, Row(method=RETRAINED), replace(selection, seeds=seeds)).values()))
 
 
 def values_of(runs: Sequence[RunRecord]) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -131,8 +132,8 @@ def by_selection(placed: Sequence[tuple[Row, Selection]]) -> list[tuple[Selectio
 
 
 def comparable_runs(experiment_key: str, store: Store) -> list[RunRecord]:
-    """Returns the experiment's runs on the images of its newest run, newest first; other images are another table."""
-    recorded = store.runs(experiment_key=experiment_key)
+    """Returns the experiment's runs on the images last asked for, the last asked first; other images, another table."""
+    recorded = sorted(store.runs(experiment_key=experiment_key), key=lambda run: (run.asked_at, run.id), reverse=True)
     return [run for run in recorded if run.dataset_digest == recorded[0].dataset_digest]
 
 
@@ -140,7 +141,7 @@ def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -
     """Returns the run of each configuration that a row means.
 
     A run belongs to a row when it differs from its method's defaults in nothing but the options that the row states,
-    and has these. Runs of several defaults or versions may: the newest decides, and only its like are put beside it.
+    and has these. Runs of several defaults or versions may: the last asked for decides, and only its like join it.
     """
     stated = selection.overrides(row)
     matching = [
@@ -152,7 +153,7 @@ def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -
         and all(run.options.get(name) == value for name, value in stated.items())
     ]
     found: dict[Configuration, RunRecord] = {}
-    for run in matching:  # newest first
+    for run in matching:  # last asked for first
         if (run.options, run.spec["version"]) == (matching[0].options, matching[0].spec["version"]):
             found.setdefault((run.forget, run.seed), run)
     return found
@@ -211,11 +212,13 @@ def _measures(run: RunRecord | None, metrics: Sequence[str]) -> bool:
 def _missing_reference(selection: Selection, lacking: Sequence[Configuration]) -> str:
     forget, seed = lacking[0]
     more = f", nor for {len(lacking) - 1} other configurations" if len(lacking) > 1 else ""
-    commands = f"--profile {selection.profile} --dataset {selection.source} --forget {forget} --seed {seed}"
+    experiment = selection.experiment
+    words = {"--profile": selection.profile, "--dataset": selection.source, "--setting": experiment.setting}
+    words |= {"--forget": forget, "--seed": str(seed), "--precision": experiment.precision}
+    command = " ".join(f"{name} {shlex.quote(word)}" for name, word in words.items())
     return (
-        f"No retrained run on {selection.experiment.dataset}, {selection.experiment.setting} {forget}, seed {seed}"
-        f"{more}."
-        f" Make it with: unlearn-bench train {commands}"
+        f"No retrained run on {experiment.dataset}, {experiment.setting} {forget}, seed {seed}{more}."
+        f" Make it with: unlearn-bench train {command}"
     )
 
 
@@ -272,9 +275,10 @@ def _shortfalls(
                 notes.append(f"{row.label or row.method}, forget {forget}, seed {seed}: {run.status}, {run.error}.")
     missing = sum(len(selection.configurations) - len(runs) for runs in by_row)
     if missing:
+        options = " --options FILE" if selection.remarks else ""
+        given = f" {selection.given}" if selection.given else ""
         notes.append(
             f"{missing} runs have not been made. Make them with: unlearn-bench reproduce --table {name} "
-            f"--profile {selection.profile} --dataset {selection.source} "
-            + " ".join(f"--forget {forget}" for forget in selection.forget)
+            f"--profile {selection.profile}{given}{options}"
         )
     return notes

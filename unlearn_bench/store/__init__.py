@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload, selectinload
@@ -134,6 +134,7 @@ class Store:
                 evaluation_seconds=run.evaluation_seconds,
                 predicted=run.predicted,
                 finished_at=datetime.now(timezone.utc),
+                asked_at=datetime.now(timezone.utc),
                 **asdict(run.environment),
             )
             versions = {metric.name: metric.version for metric in run.metrics}
@@ -180,6 +181,13 @@ class Store:
                 many = "Several runs have" if found else "No run has"
                 raise StoreError(f"{many} the number or key '{name}'. List them with: unlearn-bench runs")
             return run_record(found[0], _metric_versions(session), with_curves=True)
+
+    def ask(self, keys: Sequence[str]) -> None:
+        """Notes that a plan asks for these runs, where recorded: of several definitions tables show the last asked."""
+        now = datetime.now(timezone.utc)
+        with self._transaction() as session:
+            for chunk in _chunks(keys):
+                session.execute(update(RunRow).where(RunRow.key.in_(chunk)).values(asked_at=now))
 
     def predicted(self, keys: Sequence[str]) -> dict[str, dict[str, Counts]]:
         """Returns, of the given run keys, what each model calls the images, where that is recorded."""

@@ -131,5 +131,6 @@ class RunRecord:
     precision: str
     evaluation_seconds: float
     finished_at: datetime
+    asked_at: datetime
     model: ModelRecord | None
     values: dict[str, float] = field(default_factory=dict)

@@ -90,6 +90,7 @@ def run_record(row: RunRow, versions: Mapping[str, str], with_curves: bool = Fal
         precision=row.precision,
         evaluation_seconds=row.evaluation_seconds,
         finished_at=row.finished_at,
+        asked_at=row.asked_at,
         model=model_record(row.model, with_curves) if row.model else None,
         values={value.metric: value.value for value in row.values if value.version == versions[value.metric]},
     )

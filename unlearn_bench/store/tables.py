@@ -118,6 +118,7 @@ class RunRow(Base):
     evaluation_seconds: Mapped[float]
     predicted: Mapped[dict[str, Any]] = mapped_column(deferred=True)  # read only by the view by class
     finished_at: Mapped[datetime]
+    asked_at: Mapped[datetime]  # when a plan last asked for it: of several definitions, the one in use
     dataset: Mapped[DatasetRow] = relationship()
     model: Mapped[ModelRow | None] = relationship()
     values: Mapped[list[ValueRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
