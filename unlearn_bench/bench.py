@@ -14,7 +14,7 @@ from typing import Any
 from unlearn_bench.config import Benchmarks, Row, TableEntry
 from unlearn_bench.errors import MissingRunError, OptionError
 from unlearn_bench.report.claims import Judged, judge
-from unlearn_bench.report.tables import Table, build_table
+from unlearn_bench.report.tables import Table, build_table, by_selection
 from unlearn_bench.selection import Selection, select
 from unlearn_bench.spec import canonical_forget
 from unlearn_bench.store import Store
@@ -86,7 +86,9 @@ class Bench:
         return replace(bench, selection=bench._with_tuned(bench.selection))
 
     def placed(self, name: str, *, plugins: bool = True) -> list[tuple[Row, Selection]]:
-        """Returns the rows of a table, with ``plugins`` those of plug-ins that are recorded, and their configurations.
+        """Returns the rows of a table, each with its configurations as they are recorded.
+
+        With ``plugins``, a table that is open to plug-in methods has a row for each that is recorded.
 
         Raises:
             UnknownNameError: no such table.
@@ -95,11 +97,11 @@ class Bench:
         placed = [(row, self._selection_of(table, row)) for row in table.full_rows]
         if table.plugins and plugins:
             selection = self._selection_of(table, None)
-            known = {row.method for row in table.full_rows}
-            recorded = {run.method for run in self.store.runs(experiment_key=selection.experiment.key)} - known
-            origins = {record.name for record in self.store.methods().values() if record.origin}
-            placed += [(Row(method=method), selection) for method in sorted(recorded & origins)]
-        return placed
+            listed = {row.method for row in table.full_rows}
+            recorded = self.store.plugins(selection.experiment.key)
+            placed += [(Row(method=method), selection) for method in recorded if method not in listed]
+        groups = [(self.as_recorded(selection), rows) for selection, rows in by_selection(placed)]
+        return [(row, selection) for selection, rows in groups for row in rows]
 
     def reproduce(self, tables: Sequence[str], machinery: Machinery) -> Outcome:
         """Makes and records the runs of these tables that are missing, with ``retrained``, which every gap needs.
@@ -212,16 +214,14 @@ class Bench:
         done = sum(key in ended and ended[key][0] == "done" for key in runs)
         return Outcome(runs, tuple(statuses), len(runs) - done)
 
-    def table(self, name: str, *, plugins: bool = True) -> Table:
+    def table(self, name: str) -> Table:
         """Returns a table of what the database holds.
 
         Raises:
             UnknownNameError: no such table.
             MissingRunError: a configuration has no retrained run.
         """
-        entry = self.benchmarks.table(name)
-        placed = [(row, self.as_recorded(selection)) for row, selection in self.placed(name, plugins=plugins)]
-        return build_table(name, entry, placed, self.store)
+        return build_table(name, self.benchmarks.table(name), self.placed(name), self.store)
 
     def claims(self) -> list[tuple[str, Judged]]:
         """Returns what the record says of every claim of benchmarks.yaml, and on which data sets.
@@ -231,18 +231,28 @@ class Bench:
         Raises:
             ConfigError: a claim whose test cannot be read.
         """
+        on = {claim.table: self._for_claims(claim.table) for claim in self.benchmarks.claims}
         judged = []
         for claim in self.benchmarks.claims:
-            used: dict[str, None] = {}
-            try:
-                used = dict.fromkeys(selection.experiment.dataset for _, selection in self.placed(claim.table))
-                found = judge(claim.says, claim.test, self.table(claim.table, plugins=False))
-            except MissingRunError:
-                found = Judged(claim.says, "not measured", f"table {claim.table} lacks retrained runs")
-            except OptionError as problem:  # the data set that was chosen has no such setting
-                found = Judged(claim.says, "not measured", str(problem))
-            judged.append((", ".join(used), found))
+            datasets, table = on[claim.table]
+            if isinstance(table, str):
+                found = Judged(claim.says, "not measured", table)
+            else:
+                found = judge(claim.says, claim.test, table)
+            judged.append((datasets, found))
         return judged
+
+    def _for_claims(self, name: str) -> tuple[str, Table | str]:
+        """Returns the data sets of a table's own rows, and the table, or why there is none."""
+        datasets: dict[str, None] = {}
+        try:
+            placed = self.placed(name, plugins=False)
+            datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
+            return ", ".join(datasets), build_table(name, self.benchmarks.table(name), placed, self.store)
+        except MissingRunError:
+            return ", ".join(datasets), f"table {name} lacks retrained runs"
+        except OptionError as problem:  # the data set that was chosen has no such setting
+            return "", str(problem)
 
     def recorded(self, keys: Sequence[str]) -> list[RunRecord]:
         """Returns the runs of these keys, in the order of the keys."""

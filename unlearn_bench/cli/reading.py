@@ -65,7 +65,7 @@ def _analysis(bench: Bench, table: str, format: str, kind: Literal["floor", "aud
     from unlearn_bench.report.fooled import audit_metrics
     from unlearn_bench.report.render import with_notes
 
-    placed = [(row, bench.as_recorded(each)) for row, each in bench.placed(table)]
+    placed = bench.placed(table)
     if kind == "classes":
         return with_notes(*describe_classes(placed, bench.store), format)
     if kind == "floor":
@@ -124,7 +124,7 @@ def figure(
         raise unknown_name("figure", name, ["gaps"])
     bench = open_bench(config, db, profile, dataset, None, forget, seed, None, create=False, options=options)
     made = bench.table(table)
-    selections = [bench.as_recorded(selection) for _, selection in bench.placed(table)]
+    selections = [selection for _, selection in bench.placed(table)]
     is_one = all(selection == selections[0] for selection in selections)  # else a band would be wrong for some rows
     metrics = [column.name for column in made.columns]
     save(gap_plot(made, floors_of(selections[0], metrics, bench.store) if is_one else {}), output)
@@ -174,8 +174,7 @@ def status(
     body = []
     for name, entry in bench.benchmarks.tables.items():
         try:
-            placed = [(row, bench.as_recorded(each)) for row, each in bench.placed(name)]
-            body.append([name, entry.title, *progress_of(placed, bench.store)])
+            body.append([name, entry.title, *progress_of(bench.placed(name), bench.store)])
         except OptionError:  # the data set that was chosen has no such setting
             body.append([name, entry.title, "–", "–", "–"])
     typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}")

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from unlearn_bench.conformance import BrokenError, NotApplicableError, check
-from unlearn_bench.conformance.observation import observe, short_options
+from unlearn_bench.conformance.observation import Observation, observe, short_options
 from unlearn_bench.conformance.scene import PER_CLASS, SEED, Scene, keys_of, weights
-from unlearn_bench.conformance.variation import NOTICED, changes_of, difference, is_choice, others_of
+from unlearn_bench.conformance.variation import NOTICED, changes_of, difference, is_choice, others_of, run_of
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.errors import DivergedError
@@ -187,12 +187,15 @@ def every_option_matters(method: Method, scene: Scene) -> None:
     usual = short_options(method)
     # an option may matter beside another choice alone, as momentum does with SGD
     beside = [{}, *({o.name: other} for o in options if is_choice(o) for other in others_of(o, usual[o.name]))]
+    runs: dict[int, Observation | None] = {}  # of each choice, once for all options
     for option in options:
         tried: list[Any] = []
-        for base in beside:
+        for number, base in enumerate(beside):
             if option.name in base:
                 continue
-            changes = changes_of(method, scene, option, base)
+            if number not in runs:
+                runs[number] = run_of(method, scene, base)
+            changes = changes_of(method, scene, option, base, runs[number])
             tried += [value for value, _ in changes]
             if option.inert and any(changed > 1e-3 for _, changed in changes):
                 raise BrokenError(f"{option.name} is declared inert, and {changes[-1][0]} changes the result")

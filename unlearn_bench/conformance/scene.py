@@ -12,14 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlearn_bench.data import Dataset, ForgetSplit, Images
-from unlearn_bench.data.batches import Batches, Normalise
+from unlearn_bench.data import Dataset, Images
+from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load
-from unlearn_bench.data.settings import settings
-from unlearn_bench.journal import Journal
-from unlearn_bench.methods import Method, UnlearningProblem
+from unlearn_bench.data.settings import divide
+from unlearn_bench.methods import Method, UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build
-from unlearn_bench.training import cross_entropy, make_optimizer, train_epoch
+from unlearn_bench.training import cross_entropy
 
 PER_CLASS = 24  # training images of each class
 SEED = 3
@@ -96,7 +95,7 @@ class Scene:
             seed: of the method.
             normalise: in place of the data set's own.
         """
-        split: ForgetSplit = settings.get("class").function(self.dataset, forget)
+        split = divide(self.dataset, "class", forget, {})
         is_forget = torch.zeros(len(self.dataset.train), dtype=torch.bool)
         is_forget[split.forget] = True
         train, (start_f, start_r) = self.dataset.train, ((skip or {}).get(part, 0) for part in ("forget", "retain"))
@@ -128,16 +127,17 @@ class Scene:
             return float(cross_entropy(network, self.normalise(images.pixels), images.labels))
 
     def _trained(self, network: Classifier) -> Classifier:
-        batches = Batches(
-            self.dataset.train, batch_size=8, seed=1, normalise=self.normalise, augment="none", drawn=lambda _n: None
-        )
-        optimizer = make_optimizer("sgd", network.parameters(), lr=0.1)
-        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.8)  # to end where D_f is fitted
-        for _ in range(EPOCHS):
-            autocast = torch.autocast(self.device.type, enabled=False)
-            train_epoch(network, batches, optimizer, cross_entropy, Journal(), autocast, curve="loss")
-            schedule.step()
-        return network.eval()
+        nothing = self.dataset.train[torch.zeros(0, dtype=torch.int64)]
+        problem = UnlearningProblem(network, self.dataset.train, nothing, (), seed=1, normalise=self.normalise)
+        recipe = {
+            "epochs": EPOCHS,
+            "batch_size": 8,
+            "lr": 0.1,
+            "decay": 0.8,
+            "weight_decay": 0.0,
+        }  # ends with D_f fitted
+        trained: Classifier = methods.get("original").function(problem, **recipe)
+        return trained.eval()
 
 
 def weights(network: nn.Module) -> Tensor:

@@ -22,18 +22,31 @@ def difference(one: Observation, other: Observation, scene: Scene, method: Metho
     return float((a - b).norm() / (a - start).norm().clamp(min=1e-30))
 
 
-def changes_of(method: Method, scene: Scene, option: Option, base: Mapping[str, Any]) -> list[tuple[Any, float]]:
-    """Returns other values of an option with how far each moves the result, up to the first that moves it."""
-    found: list[tuple[Any, float]] = []
+def run_of(method: Method, scene: Scene, changes: Mapping[str, Any]) -> Observation | None:
+    """Returns what a method does with some options changed; None where they are out of range, or too much for it."""
     with contextlib.suppress(OptionError, DivergedError):
-        usual = observe(method, scene.problem(method), short_options(method, **base))
-        for value in others_of(option, short_options(method, **base)[option.name]):
-            with contextlib.suppress(OptionError, DivergedError):  # out of range, or too much: another value will tell
-                options = short_options(method, **{**base, option.name: value})
-                other = observe(method, scene.problem(method), options)
-                found.append((value, difference(usual, other, scene, method)))
-                if found[-1][1] > (1e-3 if option.inert else NOTICED):
-                    break
+        return observe(method, scene.problem(method), short_options(method, **changes))
+    return None
+
+
+def changes_of(
+    method: Method, scene: Scene, option: Option, base: Mapping[str, Any], usual: Observation | None
+) -> list[tuple[Any, float]]:
+    """Returns other values of an option with how far each moves the result, up to the first that moves it.
+
+    Args:
+        base: other options that are changed beside it.
+        usual: what the method does with ``base`` alone; None where that does not run.
+    """
+    found: list[tuple[Any, float]] = []
+    if usual is None:
+        return found
+    for value in others_of(option, short_options(method, **base)[option.name]):
+        other = run_of(method, scene, {**base, option.name: value})
+        if other is not None:
+            found.append((value, difference(usual, other, scene, method)))
+            if found[-1][1] > (1e-3 if option.inert else NOTICED):
+                break
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from unlearn_bench.config import Row
 from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.tables import RETRAINED, comparable_runs, runs_of_row
+from unlearn_bench.report.tables import RETRAINED, comparable_runs, label_of, runs_of_row
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import Counts
@@ -49,13 +49,12 @@ def describe_classes(
     methods = store.methods()
     body = []
     for row, _ in placed:
-        label = methods[row.method].label if row.method in methods else row.method
         runs = runs_of_row(recorded, row, selection)
         pairs = [
             (counts.get(run.key), counts.get(reference[pair].key)) for pair, run in runs.items() if pair in reference
         ]
         known = [(own, other) for own, other in pairs if own is not None and other is not None]
-        body.append([row.label or label, *_cells(known, names)])
+        body.append([label_of(row, methods), *_cells(known, names)])
     return ["Method", *names, "D_f is classified as", "distance"], body, [LEGEND]
 
 

@@ -54,7 +54,7 @@ def gap_plot(table: Table, floors: Mapping[str, Floor]) -> Any:
                     color="black",
                     markerfacecolor="black" if cell.best else "white",
                 )
-        panel.set_title(f"{column.label} {column.unit}".strip(), fontsize=9)
+        panel.set_title(column.heading, fontsize=9)
         panel.set_xlim(left=0)
         panel.margins(x=0.12)
         panel.grid(axis="y", color="0.8", linewidth=0.6)

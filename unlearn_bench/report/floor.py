@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.tables import RETRAINED, Configuration, by_selection, comparable_runs, runs_of_row
+from unlearn_bench.report.tables import RETRAINED, Configuration, by_selection, comparable_runs, label_of, runs_of_row
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
@@ -178,11 +178,10 @@ def describe_floor(
                 column.append("–" if lies is None else _cell(lies, floors[metric], decimals) + mark)
             columns.append(column)
         for k, row in enumerate(shown):
-            label = methods[row.method].label if row.method in methods else row.method
-            body.append([row.label or label, *(column[k] for column in columns)])
+            body.append([label_of(row, methods), *(column[k] for column in columns)])
     header = [
         "Method",
-        *(f"{metrics[name].label} {metrics[name].unit}".strip() if name in metrics else name for name in entry.metrics),
+        *(metrics[name].heading if name in metrics else name for name in entry.metrics),
     ]
     return header, body, [*notes, f"{inside} of {measured} gaps of methods are inside the floor."]
 

@@ -117,7 +117,7 @@ def against_paper(table: Table, format: str) -> str:
         [row.label, *(_beside(cell, column) for column, cell in zip(table.columns, row.cells, strict=True))]
         for row in table.rows
     ]
-    header = ["Method", *(f"{column.label} {column.unit}".strip() for column in table.columns)]
+    header = ["Method", *(column.heading for column in table.columns)]
     notes = [AGAINST, *([f"On the paper: {table.published_note}"] if table.published_note else []), *table.notes]
     return with_notes(header, body, notes, format, title=f"{_title(table)}, against the paper")
 
@@ -177,7 +177,7 @@ def _title(table: Table) -> str:
 
 
 def _header(table: Table) -> list[str]:
-    return ["Method", "Train set", *(f"{column.label} {column.unit}".strip() for column in table.columns)]
+    return ["Method", "Train set", *(column.heading for column in table.columns)]
 
 
 def _body(table: Table, bold: Bold) -> list[list[str]]:

@@ -102,7 +102,7 @@ def build_table(name: str, entry: TableEntry, placed: Sequence[tuple[Row, Select
         if lacking:
             raise MissingRunError(_missing_reference(selection, lacking))
         made = [
-            _table_row(row, runs, reference, columns, method_records.get(row.method), len(selection.configurations))
+            _table_row(row, runs, reference, columns, method_records, len(selection.configurations))
             for row, runs in zip(own, by_row, strict=True)
         ]
         rows += _mark_best(made)
@@ -159,14 +159,20 @@ def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -
     return found
 
 
+def label_of(row: Row, methods: Mapping[str, MethodRecord]) -> str:
+    """Returns what a row is called: its own label, else its method's, else, of a method without a run, its name."""
+    return row.label or (methods[row.method].label if row.method in methods else row.method)
+
+
 def _table_row(
     row: Row,
     runs: dict[Configuration, RunRecord],
     reference: dict[Configuration, RunRecord],
     columns: Sequence[MetricRecord],
-    method: MethodRecord | None,
+    methods: Mapping[str, MethodRecord],
     expected: int,
 ) -> TableRow:
+    method = methods.get(row.method)
     cells = []
     for column in columns:
         done = {pair: run.values[column.name] for pair, run in runs.items() if column.name in run.values}
@@ -183,7 +189,7 @@ def _table_row(
         )
     return TableRow(
         method=row.method,
-        label=row.label or (method.label if method else row.method),
+        label=label_of(row, methods),
         train_set=method.train_set if method else "",
         is_reference=method.is_reference if method else False,
         cells=tuple(cells),

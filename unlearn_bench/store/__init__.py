@@ -198,6 +198,13 @@ class Store:
                 found.update({key: counts for key, counts in rows if counts})
         return found
 
+    def plugins(self, experiment_key: str) -> list[str]:
+        """Returns the names of the plug-in methods that have a run in an experiment, in order."""
+        query = select(RunRow.method).distinct().join(MethodRow, MethodRow.name == RunRow.method)
+        query = query.where(RunRow.experiment_key == experiment_key, MethodRow.origin != "").order_by(RunRow.method)
+        with self._session() as session:
+            return list(session.scalars(query))
+
     def methods(self) -> dict[str, MethodRecord]:
         """Returns what is known of every method that has a run."""
         with self._session() as session:

@@ -50,6 +50,11 @@ class MetricRecord:
     source: str
     version: str = "1"
 
+    @property
+    def heading(self) -> str:
+        """Label and unit, as a column has them."""
+        return f"{self.label} {self.unit}".strip()
+
 
 @dataclass(frozen=True)
 class ModelRecord:
