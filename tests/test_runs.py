@@ -206,8 +206,8 @@ def test_a_method_is_given_the_data_it_declares_and_no_other(bench: Bench) -> No
 def test_the_retain_subset_is_random_fixed_and_of_the_forget_sets_size() -> None:
     train = load_images("digits", folder=Path("nowhere")).train
     is_forget = train.labels == 2
-    one, two = (retain_subset(train, is_forget, seed) for seed in (1, 2))
+    one, two = (retain_subset(train, is_forget, int(is_forget.sum()), seed) for seed in (1, 2))
     assert len(one) == int(is_forget.sum())
-    assert one.digests == retain_subset(train, is_forget, 1).digests != two.digests
+    assert one.digests == retain_subset(train, is_forget, int(is_forget.sum()), 1).digests != two.digests
     assert not (one.labels == 2).any()
     assert len(set(one.digests)) == len(one)

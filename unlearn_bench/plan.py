@@ -14,7 +14,7 @@ from unlearn_bench.methods import Method, methods
 from unlearn_bench.models import complete_model
 from unlearn_bench.options import complete
 from unlearn_bench.selection import Selection
-from unlearn_bench.spec import RunSpec
+from unlearn_bench.spec import THEN, RunSpec, sequence_of
 from unlearn_bench.store import Store
 from unlearn_bench.tasks import Task, measured
 
@@ -65,6 +65,8 @@ def _stated(given: dict[str, Any], function: Callable[..., Any], owner: str) -> 
 def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store: Store) -> Plan:
     """Returns the plan of ``rows`` on every configuration of the selection, with the original models they start from.
 
+    Of a sequence of requests, the runs after each of them.
+
     Raises:
         UnknownNameError, OptionError, DataError: a method, option or forget set that does not exist.
     """
@@ -73,27 +75,32 @@ def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store
         rows = [Row(method=ORIGINAL), *rows]
     wanted = [(methods.get(row.method), resolve(selection, row)) for row in rows]
     tasks: dict[str, Task] = {}
+    experiment = selection.experiment
+
+    def task(method: Method, options: dict[str, Any], split: ForgetSplit, seed: int, start: Task | None) -> Task:
+        spec = RunSpec(
+            experiment=experiment,
+            forget=split.name,
+            method=method.name,
+            version=method.revision,
+            options=options,
+            seed=seed,
+            dataset_digest=dataset.digest,
+            forget_digest=split.digest,
+        )
+        return Task(spec, selection.profile, start)
+
     for forget, seed in selection.configurations:
-        experiment = selection.experiment
-        split = divide(dataset, experiment.setting, forget, experiment.setting_options)
-
-        def spec(method: Method, options: dict[str, Any], split: ForgetSplit = split, seed: int = seed) -> RunSpec:
-            return RunSpec(
-                experiment=selection.experiment,
-                forget=split.name,
-                method=method.name,
-                version=method.revision,
-                options=options,
-                seed=seed,
-                dataset_digest=dataset.digest,
-                forget_digest=split.digest,
-            )
-
-        start = spec(original, resolve(selection, Row(method=ORIGINAL)))
-        for method, options in wanted:
-            run = spec(method, options)
-            tasks[run.key] = Task(run, selection.profile, None if method.from_scratch else start)
-    ordered = sorted(tasks.values(), key=lambda task: not task.method.from_scratch)  # stable: references first
+        latest: dict[int, Task] = {}  # by place in ``wanted``, the run after the request before
+        for step in sequence_of(forget):
+            split = divide(dataset, experiment.setting, step, experiment.setting_options)
+            first = task(original, resolve(selection, Row(method=ORIGINAL)), split, seed, None)
+            for place, (method, options) in enumerate(wanted):
+                start = None if method.from_scratch else latest.get(place, first)
+                latest[place] = made = task(method, options, split, seed, start)
+                tasks[made.spec.key] = made
+    # stable: references first, then what starts from them, then what starts from that
+    ordered = sorted(tasks.values(), key=lambda task: (not task.method.from_scratch, task.spec.forget.count(THEN)))
     finished = store.finished([task.spec.key for task in ordered])
     current = {(metric.name, metric.revision) for metric in measured(selection.experiment)}
 

@@ -59,8 +59,7 @@ class Runner:
         Raises:
             UserError: wrong use; nothing is recorded.
         """
-        experiment = task.spec.experiment
-        split = divide(self.dataset, experiment.setting, task.spec.forget, experiment.setting_options)
+        split = self._split(task)
         journal = Journal(task=task.title, progress=progress)
         model: ModelRecord | None = None
         values: dict[str, float] = {}
@@ -87,7 +86,7 @@ class Runner:
     def problem(self, task: Task, split: ForgetSplit, journal: Journal) -> UnlearningProblem:
         """Returns what the method may see: the data that it declares, and nothing else."""
         spec, method, given = task.spec, task.method, give(task, split)
-        start = self._start(task, split) if task.start else self._untrained(spec)
+        start = self._start(task.start) if task.start else self._untrained(spec)
         return UnlearningProblem(
             original=start.eval().requires_grad_(False),
             retain=given.retain,
@@ -141,18 +140,24 @@ class Runner:
             curves=tuple(journal.curves),
         )
 
-    def _start(self, task: Task, split: ForgetSplit) -> Classifier:
-        """Returns the original model that the run starts from; a missing or damaged one is made again."""
-        assert task.start is not None and task.start_key is not None
-        origin = Task(task.start, task.profile, None)
+    def _split(self, task: Task) -> ForgetSplit:
+        experiment = task.spec.experiment
+        return divide(self.dataset, experiment.setting, task.spec.forget, experiment.setting_options)
+
+    def _start(self, origin: Task) -> Classifier:
+        """Returns the model that a run starts from; a missing or damaged one is made again.
+
+        Raises:
+            DivergedError: that model diverged.
+        """
         network = self._untrained(origin.spec)
         known = self.store.model(origin.model_key)
         if known is not None and self._read(network, known):
             return network
         status, _ = self.store.finished([origin.spec.key]).get(origin.spec.key, ("done", None))
         if status == "diverged":
-            raise RuntimeError("the original model diverged, there is nothing to start from")
-        network, made = self.weights(origin, split, Journal())
+            raise DivergedError(f"{origin.spec.method}, forget {origin.spec.forget}, diverged: nothing to start from")
+        network, made = self.weights(origin, self._split(origin), Journal())
         self.store.record_model(made)
         return network
 

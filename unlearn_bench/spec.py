@@ -11,6 +11,8 @@ from typing import Any
 
 from unlearn_bench.errors import DataError, did_you_mean
 
+THEN = ">"  # between the requests of a sequence, each of which starts from the model that the one before it left
+
 
 def canonical_json(value: Any) -> str:
     """Returns the one JSON text of ``value``: sorted keys, no white space. Raises ValueError on NaN or infinity."""
@@ -56,6 +58,12 @@ def random_subset(words: str) -> str:
     return f"{float(found[1]):g}%#{found[3] or 1}" if found[2] else f"{int(found[1])}#{found[3] or 1}"
 
 
+def sequence_of(words: str) -> list[str]:
+    """Returns what has been asked after each request of a sequence: of ``1>3``, first ``1`` and then ``1>3``."""
+    requests = words.split(THEN)
+    return [THEN.join(requests[: count + 1]) for count in range(len(requests))]
+
+
 def canonical_forget(
     words: str, setting: str, classes: Sequence[str], fine_classes: Sequence[str], dataset: str
 ) -> str:
@@ -64,7 +72,10 @@ def canonical_forget(
     Raises:
         DataError: a class that does not exist.
     """
-    if setting in ("class", "backdoor"):
+    if THEN in words:
+        requests = (canonical_forget(each, setting, classes, fine_classes, dataset) for each in words.split(THEN))
+        return THEN.join(requests)
+    if setting in ("class", "incremental", "backdoor"):
         return ",".join(str(label) for label in class_labels(words, classes, dataset))
     if setting == "subclass":
         return ",".join(fine_classes[label] for label in class_labels(words, fine_classes, dataset))
@@ -161,16 +172,16 @@ class RunSpec:
 
         The original model is trained before anyone asks to forget: its weights do not depend on the forget set (but of
         a backdoor, whose forget set is in the images), and one training serves every configuration and every setting.
-        Nor do a reference's depend on what is held out. For all other methods this is the run's own key.
+        The retrained model's depend on which images are forgotten, whatever they are called and in whatever order
+        they went. Nor does a reference depend on what is held out. For all other methods this is the run's own key.
         """
         if not from_scratch:
             return self.key
         whole = replace(self, experiment=replace(self.experiment, held_out=0.0)).canonical
-        if uses_forget_set:
-            return digest_of(whole)
-        experiment = {name: value for name, value in whole["experiment"].items() if not name.startswith("setting")}
-        shared = {name: value for name, value in whole.items() if not name.startswith("forget")}
-        return digest_of({**shared, "experiment": experiment})
+        dropped = {"forget"} if uses_forget_set else {"forget", "forget_digest"}
+        shared = {name: value for name, value in whole.items() if name not in dropped}
+        shared["experiment"] = {name: v for name, v in whole["experiment"].items() if not name.startswith("setting")}
+        return digest_of(shared)
 
     def derive_seed(self, purpose: str, *, uses_forget_set: bool = True, uses_method: bool = True) -> int:
         """Returns a 63-bit seed hashed from what the random numbers of ``purpose`` depend on.

@@ -21,12 +21,13 @@ TRIAL_METRICS = ("acc_retain", "acc_forget", "da", "nmi")
 class Task:
     """A run to make: its spec, the profile that asked for it, and the original model that it starts from.
 
-    ``start`` is the spec of the run whose weights the method starts from, or None where it trains from scratch.
+    ``start`` is the run whose weights the method starts from, or None where it trains from scratch: the original
+    model's, or, in a sequence of requests, the same method's after the request before.
     """
 
     spec: RunSpec
     profile: str
-    start: RunSpec | None
+    start: Task | None
 
     @property
     def method(self) -> Method:
@@ -44,7 +45,7 @@ class Task:
     @property
     def start_key(self) -> str | None:
         """Identity of the weights that the run starts from."""
-        return Task(self.start, self.profile, None).model_key if self.start else None
+        return self.start.model_key if self.start else None
 
     @property
     def title(self) -> str:
@@ -81,26 +82,28 @@ def give(task: Task, split: ForgetSplit) -> Given:
     spec, train, train_set = task.spec, split.train, task.method.train_set
     is_forget = torch.zeros(len(train), dtype=torch.bool)
     is_forget[split.forget] = True
+    asked = train[split.request]
     nothing = train[torch.zeros(0, dtype=torch.int64)]
     seed = spec.derive_seed("retain subset", uses_method=False)
     share, held_seed = spec.experiment.held_out, spec.derive_seed("held out", uses_method=False)
-    seen_retain, held_retain = hold_out(retain_subset(train, is_forget, seed), share, held_seed)
-    seen_forget, held_forget = hold_out(train[is_forget], share, held_seed)
+    seen_retain, held_retain = hold_out(retain_subset(train, is_forget, len(asked), seed), share, held_seed)
+    seen_forget, held_forget = hold_out(asked, share, held_seed)
     retain = {"D": train, "D_r": train[~is_forget], "D_f": nothing, "none": nothing}.get(train_set, seen_retain)
     return Given(retain, seen_forget if "D_f" in train_set else nothing, seen_retain, held_retain, held_forget)
 
 
-def retain_subset(train: Images, is_forget: torch.Tensor, seed: int) -> Images:
-    """Returns D'_r: a random subset of D_r of the size of D_f (all of D_r where that is smaller).
+def retain_subset(train: Images, is_forget: torch.Tensor, size: int, seed: int) -> Images:
+    """Returns D'_r: a random subset of D_r (all of D_r where that is smaller).
 
     Args:
         train: D.
-        is_forget: (N,) bool, membership of D_f.
+        is_forget: (N,) bool, membership of what is forgotten.
+        size: of the subset: as many as D_f has.
         seed: the same for every method of a configuration.
     """
     candidates = torch.nonzero(~is_forget)[:, 0]
     order = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))
-    return train[candidates[order[: int(is_forget.sum())]].sort().values]
+    return train[candidates[order[:size]].sort().values]
 
 
 def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images]:

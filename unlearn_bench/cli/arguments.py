@@ -25,6 +25,10 @@ Setting = Annotated[str | None, typer.Option("--setting", help="What a forget se
 Forget = Annotated[
     list[str] | None, typer.Option("--forget", help="Forget set: a class (3 or cat), classes (3,5). Repeatable.")
 ]
+Then = Annotated[
+    list[str] | None,
+    typer.Option("--then", help="A later request: starts from the model after the one before. Repeatable."),
+]
 Seed = Annotated[list[int] | None, typer.Option("--seed", help="Seed of a configuration. Repeatable.")]
 Data = Annotated[
     Path | None,

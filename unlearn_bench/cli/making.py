@@ -17,6 +17,7 @@ def train(
     dataset: arg.Dataset = None,
     setting: arg.Setting = None,
     forget: arg.Forget = None,
+    then: arg.Then = None,
     seed: arg.Seed = None,
     plugin: arg.Plugin = None,
     config: arg.Config = None,
@@ -31,7 +32,7 @@ def train(
     from unlearn_bench.config import Row
 
     names = ["original"] if dataset is not None and forget is None else ["original", "retrained"]
-    bench = open_bench(config, db, profile, dataset, setting, forget, seed, precision)
+    bench = open_bench(config, db, profile, dataset, setting, forget, seed, precision, then=then)
     carry_out(bench, [Row(method=name) for name in names], data, download, device, workers, show=names)
 
 
@@ -44,6 +45,7 @@ def run(
     dataset: arg.Dataset = None,
     setting: arg.Setting = None,
     forget: arg.Forget = None,
+    then: arg.Then = None,
     seed: arg.Seed = None,
     options: arg.Options = None,
     plugin: arg.Plugin = None,
@@ -58,7 +60,7 @@ def run(
     """Run one method, the models it needs first, and print every metric."""
     from unlearn_bench.options import parse_pairs
 
-    bench = open_bench(config, db, profile, dataset, setting, forget, seed, precision, options=options)
+    bench = open_bench(config, db, profile, dataset, setting, forget, seed, precision, options=options, then=then)
     bench, row = bench.with_method(method, preset, parse_pairs(sets or []))
     carry_out(bench, [row], data, download, device, workers, show=[method])
 
@@ -69,6 +71,7 @@ def reproduce(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,
+    then: arg.Then = None,
     seed: arg.Seed = None,
     options: arg.Options = None,
     plugin: arg.Plugin = None,
@@ -81,7 +84,7 @@ def reproduce(
     workers: arg.Workers = None,
 ) -> None:
     """Make every run of a table that is missing, references first, and print the table."""
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, options=options)
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, options=options, then=then)
     carry_out(bench, [], data, download, device, workers, tables=[table])
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from unlearn_bench.errors import OptionError
+from unlearn_bench.spec import THEN
+
 if TYPE_CHECKING:
     from unlearn_bench.bench import Bench
     from unlearn_bench.config import Benchmarks, Row
@@ -33,6 +36,7 @@ def open_bench(
     precision: str | None = None,
     create: bool = True,
     options: Path | None = None,
+    then: list[str] | None = None,
 ) -> Bench:
     from unlearn_bench.bench import Bench
     from unlearn_bench.config import database_url
@@ -47,10 +51,21 @@ def open_bench(
         profile=profile,
         dataset=dataset,
         setting=setting,
-        forget=forget or (),
+        forget=_in_sequence(forget or [], then or []),
         seeds=seed or (),
         precision=precision,
     )
+
+
+def _in_sequence(forget: list[str], then: list[str]) -> list[str]:
+    """Returns the forget sets, of which a single one may be followed by later requests."""
+    if not then:
+        return forget
+    if len(forget) != 1:
+        raise OptionError(
+            f"--then {then[0]} follows {len(forget)} forget sets, expected one. Give --forget once, such as --forget 1."
+        )
+    return [THEN.join([*forget, *then])]
 
 
 def carry_out(

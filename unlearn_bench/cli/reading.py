@@ -27,6 +27,7 @@ def report(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,
+    then: arg.Then = None,
     seed: arg.Seed = None,
     precision: arg.Precision = None,
     output: arg.Output = None,
@@ -43,7 +44,9 @@ def report(
         raise OptionError(
             "--against-paper, --noise-floor, --audit-metrics and --classes are four reports. Give one of them."
         )
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, create=False, options=options)
+    bench = open_bench(
+        config, db, profile, dataset, None, forget, seed, precision, create=False, options=options, then=then
+    )
     text = None
     if against:
         text = against_paper(bench.table(table), format)
@@ -83,6 +86,7 @@ def claims(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,
+    then: arg.Then = None,
     seed: arg.Seed = None,
     format: arg.Format = "text",
     output: arg.Output = None,
@@ -92,7 +96,7 @@ def claims(
     """Say which of the paper's statements the record confirms, and which not."""
     from unlearn_bench.report.render import with_notes, write_file
 
-    judged = open_bench(config, db, profile, dataset, None, forget, seed, create=False).claims()
+    judged = open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then).claims()
     verdicts = [each.verdict for _, each in judged]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("held", "not held", "not measured"))
     body = [[each.says, each.verdict, on, each.figures] for on, each in judged]

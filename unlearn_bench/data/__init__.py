@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +135,7 @@ class ForgetSplit:
         train: D, the training images; of a backdoor the poisoned ones among them.
         triggered: of a backdoor, the test images with the trigger, under their true labels.
         target: of a backdoor, the label that the trigger stands for.
+        earlier: (L,) int64, of a sequence of requests the positions in ``forget`` that earlier ones asked for.
     """
 
     name: str
@@ -145,6 +146,12 @@ class ForgetSplit:
     train: Images
     triggered: Images | None = None
     target: int | None = None
+    earlier: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    @property
+    def request(self) -> Tensor:
+        """(M − L,) int64, sorted positions of what is asked for now: all of ``forget`` but of a sequence."""
+        return self.forget[~torch.isin(self.forget, self.earlier)]
 
     @property
     def digest(self) -> str:

@@ -42,7 +42,7 @@ class _Schedule:
     def ready(self, running: Sequence[Task]) -> list[Task]:
         """Returns and removes the tasks that may start now."""
         making = {task.model_key for task in running}
-        to_come = making | {task.model_key for task in self.waiting if task.start_key is None}
+        to_come = making | {task.model_key for task in self.waiting}
         chosen: list[Task] = []
         for task in self.waiting:
             if task.model_key not in making and task.start_key not in to_come:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
 from unlearn_bench.selection import Selection
+from unlearn_bench.spec import THEN
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MethodRecord, MetricRecord, RunRecord
 
@@ -243,11 +244,14 @@ def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
     described = ", ".join(f"{name} {value}" for name, value in experiment.model.items() if name != "name")
     recipe = ", ".join(f"{name} {value}" for name, value in experiment.recipe.items())
     setting = ", ".join(f"{name} {value}" for name, value in experiment.setting_options.items())
+    is_sequence = any(THEN in words for words in selection.forget)
+    sequence = f" ({THEN}: then, each request from the model after the one before)" if is_sequence else ""
     per_class = f", {experiment.train_per_class} training images a class" if experiment.train_per_class else ""
     return [
         f"Images: {experiment.dataset} (content {', '.join(sorted(images))}){per_class}; setting {experiment.setting}"
         f"{f' ({setting})' if setting else ''}; "
-        f"forget sets {', '.join(selection.forget)}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
+        f"forget sets {', '.join(selection.forget)}"
+        f"{sequence}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
         f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
         f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
         f"{' to '.join(dates)}.",

@@ -10,7 +10,7 @@ from unlearn_bench.errors import DataError
 from unlearn_bench.spec import class_labels
 
 
-@setting(name="class", label="Class unlearning", source="Seo, Kim and Han, section 2.2")
+@setting(name="class", label="Class unlearning", source="Seo, Kim and Han, section 2.2", names_classes=True)
 def class_unlearning(dataset: Dataset, forget: str) -> ForgetSplit:
     """Every image of the named classes: ``3``, ``cat`` or ``3,5``.
 

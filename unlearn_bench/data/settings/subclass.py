@@ -10,7 +10,7 @@ from unlearn_bench.errors import DataError
 from unlearn_bench.spec import class_labels
 
 
-@setting(name="subclass", label="Subclass unlearning", source="Seo, Kim and Han, section 5.2")
+@setting(name="subclass", label="Subclass unlearning", source="Seo, Kim and Han, section 5.2", names_classes=True)
 def subclass(dataset: Dataset, forget: str) -> ForgetSplit:
     """Every image of the named finer classes: ``lamp``, ``40``, or several with commas between.
 
