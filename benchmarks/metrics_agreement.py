@@ -33,7 +33,7 @@ from unlearn_bench.data.settings import settings
 from unlearn_bench.environment import machine, packages
 from unlearn_bench.journal import Journal
 from unlearn_bench.metrics import metrics
-from unlearn_bench.outputs import ModelOutputs, Outputs, predict_splits
+from unlearn_bench.outputs import ModelOutputs, Outputs, arrange, predict_all
 from unlearn_bench.plan import make_plan
 from unlearn_bench.runner import Runner
 from unlearn_bench.selection import select
@@ -159,7 +159,7 @@ def main() -> None:
     for task in plan.tasks:
         split = settings.get(task.spec.experiment.setting).function(dataset, task.spec.forget)
         network, _ = runner.weights(task, split, Journal())
-        outputs = predict_splits(network, dataset.test, split, runner.normalise)
+        outputs = arrange(predict_all(network, dataset.test, split, runner.normalise), split)
         for name, reference in REFERENCES.items():
             started = time.perf_counter()
             ours = metrics.get(name).function(outputs)

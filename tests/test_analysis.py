@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import new_run
+from scipy.stats import bootstrap
 from test_cli import command
 
 from unlearn_bench.bench import Bench, Machinery
@@ -18,13 +19,16 @@ from unlearn_bench.errors import ConfigError, MissingRunError, OptionError
 from unlearn_bench.journal import Journal
 from unlearn_bench.outputs import predict
 from unlearn_bench.plan import make_plan
-from unlearn_bench.report.claims import judge
+from unlearn_bench.report.claims import CurveReader, TableReader, judge
 from unlearn_bench.report.classes import describe_classes
-from unlearn_bench.report.figures import gap_plot, save
-from unlearn_bench.report.floor import distance, noise_floor, tied
+from unlearn_bench.report.curves import Curves, Line
+from unlearn_bench.report.figures import save
+from unlearn_bench.report.figures.gaps import gap_plot
+from unlearn_bench.report.floor import distance, noise_floor
 from unlearn_bench.report.fooled import audit_metrics
 from unlearn_bench.report.render import against_paper, with_notes
 from unlearn_bench.report.tables import Cell, Table, TableRow
+from unlearn_bench.report.ties import tied
 from unlearn_bench.runner import Runner
 from unlearn_bench.store.records import MetricRecord
 
@@ -93,10 +97,31 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 32 <= covered <= 40
 
 
+def test_ties_are_those_of_scipys_bootstrap() -> None:
+    """Twelve configurations, methods ever farther off: the same verdict wherever SciPy's interval is not near 0."""
+    rng = np.random.default_rng(1)
+    best = rng.normal(0.1, 0.1, 12)
+    verdicts = set()
+    for shift in np.linspace(0, 0.5, 26):
+        other = best + shift + rng.normal(0, 0.1, 12)
+        low, high = bootstrap(
+            (other, best),
+            lambda one, two, axis: abs(one.mean(axis=axis)) - abs(two.mean(axis=axis)),
+            paired=True,
+            method="percentile",
+            random_state=5,
+        ).confidence_interval
+        if min(abs(low), abs(high)) > 0.01:
+            ours = tied(*({(str(k), 0): float(v) for k, v in enumerate(side)} for side in (other, best)))
+            assert ours == (low <= 0 <= high)
+            verdicts.add(ours)
+    assert verdicts == {True, False}
+
+
 def test_the_view_by_class_against_the_stored_models(bench: Bench, machinery: Machinery) -> None:
     """Counts of real runs, counted again by hand from the models that were stored."""
     bench.carry_out([Row(method="retrained"), Row(method="original"), Row(method="ft")], machinery)
-    placed = [(row, bench.as_recorded(selection)) for row, selection in bench.placed("3")]
+    placed = [(row, bench.as_recorded(selection)) for row, selection in bench.placed(bench.benchmarks.table("3"))]
     header, body, _ = describe_classes(placed, bench.store)
     assert header == ["Method", *"0123456789", "D_f is classified as", "distance"]
     dataset = load_images("digits", folder=Path("nowhere"), train_per_class=24, test_per_class=8)
@@ -157,7 +182,7 @@ def test_a_metric_that_a_cheat_passes_is_named() -> None:
     ],
 )
 def test_claims_are_judged_with_their_figures(test: str, verdict: str, figures: str | None) -> None:
-    judged = judge("x", test, FULL)
+    judged = judge("x", test, TableReader(FULL))
     assert judged.verdict == verdict
     if figures is not None:
         assert judged.figures == figures
@@ -166,7 +191,7 @@ def test_claims_are_judged_with_their_figures(test: str, verdict: str, figures: 
 def test_a_claim_on_missing_runs_is_not_measured() -> None:
     incomplete = TableRow("ft", "FT", "D", False, (Cell(None, None, 0, None), Cell(1.0, None, 1, 0.1)), 2)
     for test in ('value("ft", "da") > 0', 'value("ft", "acc") > 0'):
-        assert judge("x", test, table(incomplete)).verdict == "not measured"
+        assert judge("x", test, TableReader(table(incomplete))).verdict == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +209,7 @@ def test_a_claim_on_missing_runs_is_not_measured() -> None:
 )
 def test_a_claim_can_do_nothing_but_compare(test: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        judge("x", test, FULL)
+        judge("x", test, TableReader(FULL))
 
 
 def test_the_shipped_claims_can_all_be_read() -> None:
@@ -195,6 +220,11 @@ def test_the_shipped_claims_can_all_be_read() -> None:
 
     assert len(benchmarks.claims) >= 15
     for claim in benchmarks.claims:
+        if claim.figure:
+            figure = benchmarks.figure(claim.figure)
+            lines = [Line(row.method, row.method, name, ()) for row in figure.full_rows for name in figure.metrics]
+            assert judge(claim.says, claim.test, CurveReader("", Curves(tuple(lines), ()))).verdict == "not measured"
+            continue
         entry = benchmarks.table(claim.table)
         columns = tuple(MetricRecord(name, name, metrics.get(name).unit, "", "") for name in entry.metrics)
         cells = tuple(Cell(None, None, 0, None) for _ in columns)
@@ -202,7 +232,8 @@ def test_the_shipped_claims_can_all_be_read() -> None:
             TableRow(one.method, one.label or methods.get(one.method).label, "", False, cells, 5)
             for one in entry.full_rows
         )
-        assert judge(claim.says, claim.test, Table(claim.table, "", columns, rows, ())).verdict == "not measured"
+        reader = TableReader(Table(claim.table, "", columns, rows, ()))
+        assert judge(claim.says, claim.test, reader).verdict == "not measured"
 
 
 def test_the_paper_stands_beside_ours() -> None:

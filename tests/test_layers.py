@@ -9,13 +9,14 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 
 # a part may import those before it, and those it names beside
 ORDER = [
-    "errors", "progress", "registry", "options", "spec", "kernels", "journal", "data", "models", "budget", "curvature",
-    "training", "outputs", "checkpoints", "methods", "metrics", "config", "selection", "tuned", "store", "report",
-    "environment", "conformance", "tasks", "runner", "plan", "executors", "catalogue", "bench", "tuning",
-    "terminal", "cli",
+    "errors", "progress", "registry", "options", "spec", "artefacts", "kernels", "journal", "data", "models", "budget",
+    "curvature", "training", "outputs", "checkpoints", "methods", "metrics", "config", "selection", "tuned", "store",
+    "report", "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "catalogue", "bench",
+    "verdicts", "tuning", "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {
-    "errors", "progress", "registry", "options", "spec", "config", "selection", "tuned", "store", "report", "terminal",
+    "errors", "progress", "registry", "options", "spec", "artefacts", "config", "selection", "tuned", "store", "report",
+    "terminal",
 }  # fmt: skip
 ONLY_IN = {"sqlalchemy": {"store"}, "typer": {"cli"}, "rich": {"terminal"}, "yaml": {"config", "tuned"}}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -48,14 +48,15 @@ def test_text_is_the_papers_style(filled: Bench) -> None:
         """\
 Table 3. Small: digits, profile tiny
 
-Method     Train set    DA            LP(D_f) %
----------  -----------  ------------  -----------
-Original   D            0.40          92.0
-Retrained  D_r          0.85          65.0
-FT         D'_r         0.55 (0.30)   84.0 (19.0)
-MUDA       D'_r ∪ D_f   0.80 (0.05)*  68.0 (3.0)*
+Method     Train set    DA                 LP(D_f) %
+---------  -----------  -----------------  ---------------
+Original   D            0.40±0.14          92.0±2.8
+Retrained  D_r          0.85±0.07          65.0±7.1
+FT         D'_r         0.55±0.07 (0.30)   84.0±5.7 (19.0)
+MUDA       D'_r ∪ D_f   0.80±0.14 (0.05)*  68.0±2.8 (3.0)*
 
-Mean over configurations; in parentheses the absolute difference from Retrained, the smallest marked by *. """
+Mean ± standard deviation over configurations; in parentheses the absolute difference from Retrained, the """
+        """smallest marked by *; =: not to be told apart from it (95 % paired bootstrap). """
         """k/n: only k of n configurations are done.
 Images: digits (content iiiiiiiiiiii), 24 training images a class; setting class; forget sets 1, 3; seeds 0.
 Model: resnet18 (width 4, groups 2), float32; recipe: epochs 3, batch_size 16, lr 0.1, decay 0.998, weight_decay 0.001.
@@ -65,10 +66,22 @@ Measured by unlearn-bench 0 with torch 1, scikit-learn 2, python 3; cpu on a mac
 
 def test_markdown_and_latex_mark_the_smallest_gap(filled: Bench) -> None:
     markdown = to_markdown(filled.table("3"))
-    assert "| MUDA      | D'\\_r ∪ D\\_f | **0.80 (0.05)** | **68.0 (3.0)** |" in markdown
+    assert "| MUDA      | D'\\_r ∪ D\\_f | **0.80±0.14 (0.05)** | **68.0±2.8 (3.0)** |" in markdown
     latex = to_latex(filled.table("3"))
-    assert r"MUDA & D'\_r $\cup$ D\_f & \textbf{0.80 (0.05)} & \textbf{68.0 (3.0)} \\" in latex
+    assert r"MUDA & D'\_r $\cup$ D\_f & \textbf{0.80$\pm$0.14 (0.05)} & \textbf{68.0$\pm$2.8 (3.0)} \\" in latex
     assert r"LP(D\_f) \% \\" in latex
+
+
+def test_a_gap_that_chance_could_have_made_the_smallest_is_marked(filled: Bench) -> None:
+    """FT's gap is |(0.75 + 1.0) / 2 − (0.8 + 0.9) / 2| = 0.025: on other forget sets MUDA's 0.05 may be the smaller."""
+    record(filled, "ft", "1", (0.75, 80.0), options=OPTIONS["ft"])
+    record(filled, "ft", "3", (1.0, 88.0), options=OPTIONS["ft"])
+    table = filled.table("3")
+    assert "0.88±0.18 (0.02)*" in row_of(table, "FT")
+    assert "0.80±0.14 (0.05) =" in row_of(table, "MUDA")
+    assert "68.0±2.8 (3.0)*" in row_of(table, "MUDA")
+    alone = Bench.choose(filled.benchmarks, filled.store, forget=("1",)).table("3")
+    assert "=" not in to_text(alone).split("Mean")[0], "nothing can be told apart with one configuration: no mark"
 
 
 def test_long_formats_hold_full_precision(filled: Bench) -> None:
@@ -116,14 +129,14 @@ def test_missing_runs_are_told(filled: Bench) -> None:
 
 def test_runs_with_other_options_belong_to_other_rows(filled: Bench) -> None:
     record(filled, "muda", "1", (0.1, 1.0), options={"iterations": 12, "lr": 5})
-    assert "0.80 (0.05)" in row_of(filled.table("3"), "MUDA")
+    assert "0.80±0.14 (0.05)" in row_of(filled.table("3"), "MUDA")
 
 
 def test_runs_on_other_images_are_not_mixed(filled: Bench) -> None:
     for forget in ("1", "3"):
         record(filled, "retrained", forget, (0.1, 1.0), images="j")
     table = filled.table("3")
-    assert row_of(table, "Retrained").split()[-2:] == ["0.10", "1.0"]
+    assert row_of(table, "Retrained").split()[-2:] == ["0.10±0.00", "1.0±0.0"]
     assert "0/2" in row_of(table, "MUDA")
 
 

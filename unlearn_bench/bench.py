@@ -11,9 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.config import Benchmarks, Row, TableEntry
-from unlearn_bench.errors import MissingRunError, OptionError
-from unlearn_bench.report.claims import Judged, judge
+from unlearn_bench.config import Benchmarks, FigureEntry, Measured, Row, TableEntry
 from unlearn_bench.report.tables import Table, build_table, by_selection
 from unlearn_bench.selection import Selection, select
 from unlearn_bench.spec import canonical_forget
@@ -85,54 +83,59 @@ class Bench:
         bench = cls(benchmarks, select(benchmarks, **choice), store, choice, tuned or {})
         return replace(bench, selection=bench._with_tuned(bench.selection))
 
-    def placed(self, name: str, *, plugins: bool = True) -> list[tuple[Row, Selection]]:
-        """Returns the rows of a table, each with its configurations as they are recorded.
+    def placed(self, entry: Measured, *, plugins: bool = True) -> list[tuple[Row, Selection]]:
+        """Returns the rows of a table or figure, each with its configurations as they are recorded.
 
         With ``plugins``, a table that is open to plug-in methods has a row for each that is recorded.
-
-        Raises:
-            UnknownNameError: no such table.
         """
-        table = self.benchmarks.table(name)
-        placed = [(row, self._selection_of(table, row)) for row in table.full_rows]
-        if table.plugins and plugins:
-            selection = self._selection_of(table, None)
-            listed = {row.method for row in table.full_rows}
+        placed = self._asked(entry)
+        if isinstance(entry, TableEntry) and entry.plugins and plugins:
+            selection = self._selection_of(entry, None)
+            listed = {row.method for row in entry.full_rows}
             recorded = self.store.plugins(selection.experiment.key)
             placed += [(Row(method=method), selection) for method in recorded if method not in listed]
         groups = [(self.as_recorded(selection), rows) for selection, rows in by_selection(placed)]
         return [(row, selection) for selection, rows in groups for row in rows]
 
-    def reproduce(self, tables: Sequence[str], machinery: Machinery) -> Outcome:
-        """Makes and records the runs of these tables that are missing, with ``retrained``, which every gap needs.
+    def reproduce(self, entries: Sequence[Measured], machinery: Machinery) -> Outcome:
+        """Makes and records the runs of these tables and figures that are missing, with ``retrained`` for the gaps.
 
         Raises:
-            UserError: see :meth:`carry_out`; no such table, or a metric of it that does not exist.
+            UserError: see :meth:`carry_out`; or a metric that does not exist.
         """
         from unlearn_bench.methods import methods
         from unlearn_bench.metrics import metrics
 
         groups: list[tuple[Selection, list[Row]]] = []
-        for name in tables:
-            table = self.benchmarks.table(name)
-            for metric in table.metrics:
+        drawn = False
+        for entry in entries:
+            for metric in entry.metrics:
                 metrics.get(metric)
-            placed = [(row, self._selection_of(table, row)) for row in table.full_rows]
-            plugins = [Row(method=method.name) for method in methods if method.origin and table.plugins]
-            placed += [(row, self._selection_of(table, None)) for row in plugins]
+            placed = self._asked(entry)
+            drawn |= isinstance(entry, FigureEntry) and entry.kind == "features"
+            if isinstance(entry, TableEntry) and entry.plugins:
+                plugins = [Row(method=method.name) for method in methods if method.origin]
+                placed += [(row, self._selection_of(entry, None)) for row in plugins]
             for row, selection in placed:
                 rows = next((rows for known, rows in groups if known == selection), None)
                 if rows is None:
                     groups.append((selection, rows := [Row(method="retrained")]))
                 rows.append(row)
-        outcomes = [replace(self, selection=selection).carry_out(rows, machinery) for selection, rows in groups]
+        outcomes = [
+            replace(self, selection=selection).carry_out(rows, machinery, with_outputs=drawn)
+            for selection, rows in groups
+        ]
         return Outcome(
             runs=tuple(run for outcome in outcomes for run in outcome.runs),
             made=tuple(status for outcome in outcomes for status in outcome.made),
             failures=sum(outcome.failures for outcome in outcomes),
         )
 
-    def _selection_of(self, table: TableEntry, row: Row | None) -> Selection:
+    def _asked(self, entry: Measured) -> list[tuple[Row, Selection]]:
+        selection = self._selection_of(entry, None)
+        return [(row, self._selection_of(entry, row)) for row in entry.rows_at(selection.profile)]
+
+    def _selection_of(self, table: Measured, row: Row | None) -> Selection:
         return self._with_tuned(select(self.benchmarks, **self.choice, table=table, row=row))
 
     def _with_tuned(self, selection: Selection) -> Selection:
@@ -164,8 +167,10 @@ class Bench:
         experiment = replace(experiment, recipe={**experiment.recipe, **stated})
         return replace(self, selection=replace(self.selection, experiment=experiment)), Row(method=method)
 
-    def carry_out(self, rows: Sequence[Row], machinery: Machinery) -> Outcome:
+    def carry_out(self, rows: Sequence[Row], machinery: Machinery, *, with_outputs: bool = False) -> Outcome:
         """Makes and records the runs of ``rows`` that are missing, references first.
+
+        With ``with_outputs`` a run is missing too whose features and logits are no longer there.
 
         Raises:
             UserError: a name, option, forget set or data set that does not exist; nothing is recorded.
@@ -188,7 +193,7 @@ class Bench:
         )
         if selection.experiment.held_out:
             dataset = dataset.without_test()  # a trial has no business with it, whatever its method does
-        plan = make_plan(selection, rows, dataset, self.store)
+        plan = make_plan(selection, rows, dataset, self.store, with_outputs=with_outputs)
         self.store.ask([task.spec.key for task in plan.tasks])
         statuses: list[Status] = []
 
@@ -221,38 +226,8 @@ class Bench:
             UnknownNameError: no such table.
             MissingRunError: a configuration has no retrained run.
         """
-        return build_table(name, self.benchmarks.table(name), self.placed(name), self.store)
-
-    def claims(self) -> list[tuple[str, Judged]]:
-        """Returns what the record says of every claim of benchmarks.yaml, and on which data sets.
-
-        Where a table lacks its retrained runs, its claims are not measured.
-
-        Raises:
-            ConfigError: a claim whose test cannot be read.
-        """
-        on = {claim.table: self._for_claims(claim.table) for claim in self.benchmarks.claims}
-        judged = []
-        for claim in self.benchmarks.claims:
-            datasets, table = on[claim.table]
-            if isinstance(table, str):
-                found = Judged(claim.says, "not measured", table)
-            else:
-                found = judge(claim.says, claim.test, table)
-            judged.append((datasets, found))
-        return judged
-
-    def _for_claims(self, name: str) -> tuple[str, Table | str]:
-        """Returns the data sets of a table's own rows, and the table, or why there is none."""
-        datasets: dict[str, None] = {}
-        try:
-            placed = self.placed(name, plugins=False)
-            datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
-            return ", ".join(datasets), build_table(name, self.benchmarks.table(name), placed, self.store)
-        except MissingRunError:
-            return ", ".join(datasets), f"table {name} lacks retrained runs"
-        except OptionError as problem:  # the data set that was chosen has no such setting
-            return "", str(problem)
+        entry = self.benchmarks.table(name)
+        return build_table(name, entry, self.placed(entry), self.store)
 
     def recorded(self, keys: Sequence[str]) -> list[RunRecord]:
         """Returns the runs of these keys, in the order of the keys."""

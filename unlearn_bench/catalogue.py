@@ -6,7 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from unlearn_bench.config import Benchmarks, Profile, Scalar, TableEntry
+from unlearn_bench.config import Benchmarks, Measured, Profile, Scalar
 from unlearn_bench.data import datasets
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import unknown_name
@@ -32,8 +32,9 @@ def describe_kind(kind: str, benchmarks: Benchmarks) -> str:
     Raises:
         UnknownNameError: no such kind.
     """
-    titled: dict[str, Mapping[str, TableEntry | Profile]] = {
+    titled: dict[str, Mapping[str, Measured | Profile]] = {
         "tables": benchmarks.tables,
+        "figures": benchmarks.figures,
         "profiles": benchmarks.profiles,
     }
     if kind in titled:

@@ -1,53 +1,50 @@
-"""Weights on disk: safetensors, written durably, never read unless intact."""
+"""Tensors on disk: weights and outputs, as safetensors."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+
+from unlearn_bench.artefacts import durable, file_digest, is_intact
 
 
-def write(network: nn.Module, folder: Path, key: str) -> tuple[str, str]:
-    """Returns name and SHA-256 of the checkpoint ``key``, in place and on disk before any row names it.
+def write(tensors: Mapping[str, Tensor], folder: Path, key: str) -> tuple[str, str]:
+    """Returns name and SHA-256 of the file ``key``, in place and on disk before any row names it.
 
     Raises:
-        OSError: the folder cannot be written; a checkpoint of the same name stays as it was.
+        OSError: the folder cannot be written; a file of the same name stays as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{key}.safetensors"
-    part = folder / f".{key}.{os.getpid()}.part"
-    try:
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
-        with part.open("r+b") as written:  # Windows flushes nothing that is open for reading alone
-            os.fsync(written.fileno())
+    with durable(target) as part:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, part)
         digest = file_digest(part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
     return target.name, digest
 
 
-def read(network: nn.Module, file: Path, digest: str) -> bool:
-    """Reads a checkpoint into ``network``; returns whether the file is there, has that SHA-256 and fits."""
-    if not file.is_file() or file_digest(file) != digest:
-        return False
-    device = next(network.parameters()).device
+def read(file: Path, digest: str, device: torch.device) -> dict[str, Tensor] | None:
+    """Returns the tensors of a file on ``device``, or None where it is missing, has another SHA-256 or is none."""
+    if not is_intact(file, digest):
+        return None
     try:
-        network.load_state_dict(load_file(file, device=str(device)))
-    except (SafetensorError, RuntimeError):
+        # copied: the file's own memory may begin at any byte, which can change the last bit of a sum
+        return {name: value.clone() for name, value in load_file(file, device=str(device)).items()}
+    except SafetensorError:
+        return None
+
+
+def read_weights(network: nn.Module, file: Path, digest: str) -> bool:
+    """Reads weights into ``network``, in evaluation mode; returns whether the file is intact and fits."""
+    found = read(file, digest, next(network.parameters()).device)
+    if found is None:
+        return False
+    try:
+        network.load_state_dict(found)
+    except RuntimeError:
         return False
     network.eval()
     return True
-
-
-def file_digest(file: Path) -> str:
-    """Returns the SHA-256 of a file."""
-    content = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            content.update(block)
-    return content.hexdigest()

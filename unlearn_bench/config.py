@@ -79,28 +79,54 @@ class Row(_Strict):
     published: dict[str, float] = Field(default={}, description="by metric, in its unit")
 
 
-class TableEntry(_Strict):
-    """A table of the paper: rows are methods, columns are metrics."""
+class Measured(_Strict):
+    """What a table and a figure share: rows, and the configurations that they are measured on."""
 
     title: str
     dataset: str | None = Field(default=None, description="the paper's; a profile may have another instead")
     setting: str = "class"
+    forget: list[int | str] = Field(default=[], description="forget sets in place of the data set's usual ones")
     rows: list[str | Row] = Field(min_length=1)
-    metrics: list[str] = Field(min_length=1)
-    note: str = Field(default="", description="on the published numbers")
-    plugins: bool = Field(default=False, description="whether every plug-in method has a row below the listed ones")
+    options: dict[str, dict[str, dict[str, Scalar]]] = Field(default={}, description="of rows, by profile and method")
+    metrics: list[str] = []
 
     @property
     def full_rows(self) -> list[Row]:
         """The rows, the short form (a method's name) spelled out."""
         return [Row(method=row) if isinstance(row, str) else row for row in self.rows]
 
+    def rows_at(self, profile: str) -> list[Row]:
+        """Returns the rows with the options that they have in a profile, their own over these."""
+        by_method = self.options.get(profile, {})
+        return [
+            row.model_copy(update={"options": {**by_method[row.method], **row.options}})
+            if row.method in by_method
+            else row
+            for row in self.full_rows
+        ]
+
+
+class TableEntry(Measured):
+    """A table of the paper: rows are methods, columns are metrics."""
+
+    metrics: list[str] = Field(min_length=1)
+    note: str = Field(default="", description="on the published numbers")
+    plugins: bool = Field(default=False, description="whether every plug-in method has a row below the listed ones")
+
+
+class FigureEntry(Measured):
+    """A figure of the paper: clouds of features, a panel for each row, or curves of metrics along the steps."""
+
+    kind: Literal["features", "curves"]
+    trace_every: int = Field(default=0, ge=0, description="of curves: the steps between two measurements")
+
 
 class Claim(_Strict):
-    """A statement of the paper that a table can confirm or refute; its test is read by ``report.claims``."""
+    """A statement of the paper that a table or a figure of curves can confirm or refute, read by ``report.claims``."""
 
     says: str
-    table: str
+    table: str = ""
+    figure: str = ""
     test: str
 
 
@@ -115,6 +141,7 @@ class Benchmarks(_Strict):
     datasets: dict[str, DatasetEntry]
     profiles: dict[str, Profile]
     tables: dict[str, TableEntry]
+    figures: dict[str, FigureEntry] = {}
     grids: dict[str, dict[str, Grid | list[Grid]]] = {}
     claims: list[Claim] = []
     _home: Path = Path()
@@ -129,6 +156,12 @@ class Benchmarks(_Strict):
         if name not in self.tables:
             raise unknown_name("table", name, self.tables)
         return self.tables[name]
+
+    def figure(self, name: str) -> FigureEntry:
+        """Returns the figure of that name. Raises UnknownNameError."""
+        if name not in self.figures:
+            raise unknown_name("figure", name, [*self.figures, "gaps"])
+        return self.figures[name]
 
     def grid(self, name: str) -> dict[str, Grid | list[Grid]]:
         """Returns the grids of that name by method. Raises UnknownNameError."""
@@ -226,6 +259,7 @@ def _sentence(problem: ValidationError, data: Any) -> str:
 def _near_key(place: list[str]) -> str:
     fields: dict[int, type[BaseModel]] = {1: Benchmarks}
     sections: dict[str, type[BaseModel]] = {"datasets": DatasetEntry, "profiles": Profile, "tables": TableEntry}
+    sections["figures"] = FigureEntry
     if len(place) > 1 and place[0] in sections:
         fields[3] = sections[place[0]]
         fields[4] = Subset if "subset" in place else Row

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from unlearn_bench.errors import DivergedError
 from unlearn_bench.progress import Progress, silent
@@ -22,6 +25,8 @@ class Journal:
         steps: steps so far: of an optimiser, or, of a method without one, batches gone through.
         planned_steps: steps in all, as far as they are known.
         curves: (step, name, value) in order.
+        watch: given the network after every step that has one, by whom the run is traced.
+        watch_seconds: wall time of watching, no part of ``seconds``.
     """
 
     task: str = ""
@@ -33,6 +38,8 @@ class Journal:
     steps: int = 0
     planned_steps: int = 0
     curves: list[tuple[int, str, float]] = field(default_factory=list)
+    watch: Callable[[Any], None] | None = None
+    watch_seconds: float = 0.0
 
     def drew(self, samples: int) -> None:
         """Counts training images drawn."""
@@ -47,9 +54,13 @@ class Journal:
         """Announces steps to come."""
         self.planned_steps += steps
 
-    def step(self) -> None:
-        """Counts a step."""
+    def step(self, network: Any = None) -> None:
+        """Counts a step, after which the method's network is ``network``."""
         self.steps += 1
+        if self.watch is not None and network is not None:
+            started = time.perf_counter()
+            self.watch(network)
+            self.watch_seconds += time.perf_counter() - started
         self.progress(self.task, self.steps, max(self.steps, self.planned_steps))
 
     def record(self, name: str, value: float) -> None:

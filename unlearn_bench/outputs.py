@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -67,6 +68,41 @@ class ModelOutputs:
         return int(self.retain.logits.shape[1])
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """A model's outputs on every image once, in the order of the data set, whatever is forgotten of it.
+
+    Attributes:
+        train, test: of the two splits.
+        triggered: of a backdoor, of the test images with the trigger.
+    """
+
+    train: Outputs
+    test: Outputs
+    triggered: Outputs | None = None
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Returns the predictions by name, as a file holds them: nothing is rounded."""
+        parts = {"train": self.train, "test": self.test, "triggered": self.triggered}
+        named = {
+            f"{part}.{field.name}": getattr(outputs, field.name)
+            for part, outputs in parts.items()
+            if outputs is not None
+            for field in fields(outputs)
+        }
+        # copied: labels may be one tensor under two names, which a file would have to guess at
+        return {name: tensor.clone() for name, tensor in named.items() if tensor is not None}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Predictions:
+        """Returns what :meth:`to_tensors` was made of."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            part, field = name.split(".")
+            parts.setdefault(part, {})[field] = tensor
+        return cls(**{part: Outputs(**named) for part, named in parts.items()})
+
+
 def counted(outputs: Outputs) -> list[list[int]]:
     """Returns [true label, predicted label, number of samples] of every pair that occurs, in order."""
     classes = outputs.logits.shape[1]
@@ -99,15 +135,20 @@ def predict(network: Classifier, images: Images, normalise: Normalise) -> Output
     return Outputs(features, logits, images.labels, images.fine)
 
 
-def predict_splits(network: Classifier, test: Images, split: ForgetSplit, normalise: Normalise) -> ModelOutputs:
-    """Returns the outputs on D_r, D_f and their test images, from one pass over each image."""
+def predict_all(network: Classifier, test: Images, split: ForgetSplit, normalise: Normalise) -> Predictions:
+    """Returns the outputs on the training and the test images, and on triggered ones where there are some."""
     train, tested = predict(network, split.train, normalise), predict(network, test, normalise)
+    return Predictions(train, tested, predict(network, split.triggered, normalise) if split.triggered else None)
+
+
+def arrange(predictions: Predictions, split: ForgetSplit) -> ModelOutputs:
+    """Returns a model's predictions divided as the data set is."""
+    train, tested, triggered = predictions.train, predictions.test, predictions.triggered
     is_forget = torch.zeros(len(train), dtype=torch.bool)
     is_forget[split.forget] = True
     retain, forget, test_retain = train.where(~is_forget), train.where(is_forget), tested.where(split.test_retain)
-    if split.triggered is None or split.target is None:
+    if triggered is None or split.target is None:
         return ModelOutputs(retain, forget, test_retain, tested.where(split.test_forget))
-    triggered = predict(network, split.triggered, normalise)
     others = triggered.where(triggered.labels != split.target)
     aimed = replace(others, labels=torch.full_like(others.labels, split.target))
     return ModelOutputs(retain, forget, test_retain, aimed, triggered, split.target)

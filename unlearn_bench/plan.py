@@ -62,10 +62,13 @@ def _stated(given: dict[str, Any], function: Callable[..., Any], owner: str) -> 
     return given, complete(function, given, owner)
 
 
-def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store: Store) -> Plan:
+def make_plan(
+    selection: Selection, rows: Sequence[Row], dataset: Dataset, store: Store, *, with_outputs: bool = False
+) -> Plan:
     """Returns the plan of ``rows`` on every configuration of the selection, with the original models they start from.
 
-    Of a sequence of requests, the runs after each of them.
+    Of a sequence of requests, the runs after each of them. With ``with_outputs`` a run is missing too whose features
+    and logits are no longer there.
 
     Raises:
         UnknownNameError, OptionError, DataError: a method, option or forget set that does not exist.
@@ -102,10 +105,13 @@ def make_plan(selection: Selection, rows: Sequence[Row], dataset: Dataset, store
     # stable: references first, then what starts from them, then what starts from that
     ordered = sorted(tasks.values(), key=lambda task: (not task.method.from_scratch, task.spec.forget.count(THEN)))
     finished = store.finished([task.spec.key for task in ordered])
+    intact = store.with_outputs(list(finished)) if with_outputs else set()
     current = {(metric.name, metric.revision) for metric in measured(selection.experiment)}
 
     def is_missing(task: Task) -> bool:
         status, recorded = finished.get(task.spec.key, ("failed", set()))
+        if status == "done" and with_outputs and task.spec.key not in intact:
+            return True
         return status != "diverged" and not current <= recorded
 
     return Plan(tuple(ordered), tuple(task for task in ordered if is_missing(task)))

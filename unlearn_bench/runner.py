@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -16,11 +16,12 @@ from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.settings import divide
 from unlearn_bench.errors import DivergedError, UserError
+from unlearn_bench.evaluation import counts_of, measure, outputs_of_trial, stored_outputs, trace
 from unlearn_bench.journal import Journal
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build, weights_digest
 from unlearn_bench.options import changed
-from unlearn_bench.outputs import ModelOutputs, counted, predict, predict_splits
+from unlearn_bench.outputs import ModelOutputs, arrange, predict_all
 from unlearn_bench.progress import Progress, silent
 from unlearn_bench.spec import RunSpec
 from unlearn_bench.store import Store
@@ -32,6 +33,7 @@ from unlearn_bench.store.records import (
     MetricRecord,
     ModelRecord,
     NewRun,
+    OutputsRecord,
     Status,
 )
 from unlearn_bench.tasks import Task, give, measured
@@ -62,6 +64,7 @@ class Runner:
         split = self._split(task)
         journal = Journal(task=task.title, progress=progress)
         model: ModelRecord | None = None
+        kept: OutputsRecord | None = None
         values: dict[str, float] = {}
         predicted: dict[str, Counts] = {}
         seconds = 0.0
@@ -71,7 +74,8 @@ class Runner:
             try:
                 network, model = self.weights(task, split, journal)
                 started = time.perf_counter()
-                values, predicted = self._evaluate(network, task, split)
+                outputs, kept = self._outputs(network, model, task, split)
+                values, predicted = measure(outputs, measured(task.spec.experiment)), counts_of(outputs)
                 seconds = time.perf_counter() - started
             except UserError:
                 raise
@@ -80,7 +84,8 @@ class Runner:
             except Exception as problem:  # a method or metric may be anyone's: one failure must not end the others
                 status, error = "failed", f"{type(problem).__name__}: {problem}"
             model = model or self._attempt(task, journal)
-        self.store.record(self._new_run(task, split, model, values, predicted, status, error, seconds))
+        made = self._new_run(task, split, model, values, status, error)
+        self.store.record(replace(made, predicted=predicted, outputs=kept, evaluation_seconds=seconds))
         return status, error
 
     def problem(self, task: Task, split: ForgetSplit, journal: Journal) -> UnlearningProblem:
@@ -107,6 +112,8 @@ class Runner:
         if known is not None and self._read(network, known):
             return network, known
         problem = self.problem(task, split, journal)
+        look = self._trace(task, split, journal)
+        look(problem.original)
         _synchronise(self.device)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -115,14 +122,26 @@ class Runner:
             made = task.method.unlearn(problem, task.spec.options)
         finally:
             _synchronise(self.device)
-            journal.seconds = time.perf_counter() - started
+            journal.seconds = time.perf_counter() - started - journal.watch_seconds
+        look(made)
         network.load_state_dict(made.state_dict())  # what is measured is what is stored, nothing else that was returned
         network.eval()
         if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
             raise DivergedError(f"a weight is not finite after {journal.steps} steps")
-        file, file_digest = checkpoints.write(network, self.store.models_folder, task.model_key)
+        file, file_digest = checkpoints.write(network.state_dict(), self.store.models_folder, task.model_key)
         attempt = self._attempt(task, journal)
         return network, replace(attempt, file=file, file_digest=file_digest, weights_digest=weights_digest(network))
+
+    def _trace(self, task: Task, split: ForgetSplit, journal: Journal) -> Callable[[Classifier], None]:
+        """Returns what measures a network of a traced run at once, and has the journal do so on the way."""
+        every = task.spec.experiment.trace_every
+        if not every or task.method.from_scratch:
+            return lambda _network: None
+
+        def test(network: Classifier) -> ModelOutputs:
+            return arrange(predict_all(network, self.dataset.test, split, self.normalise), split)
+
+        return trace(journal, every, self._untrained(task.spec), test)
 
     def _attempt(self, task: Task, journal: Journal) -> ModelRecord:
         """Returns what the attempt at a run's weights cost, without weights."""
@@ -137,6 +156,7 @@ class Runner:
             forward_images=journal.forward_images,
             backward_images=journal.backward_images,
             peak_memory_bytes=environment.peak_memory_bytes(self.device),
+            trace_seconds=journal.watch_seconds,
             curves=tuple(journal.curves),
         )
 
@@ -170,31 +190,18 @@ class Runner:
             seed=spec.derive_seed("initial weights", uses_forget_set=method.uses_forget_set),
         ).to(self.device)
 
-    def _evaluate(
-        self, network: Classifier, task: Task, split: ForgetSplit
-    ) -> tuple[dict[str, float], dict[str, Counts]]:
-        if task.spec.experiment.held_out:
-            given = give(task, split)
-            retain, forget, kept = (
-                predict(network, images, self.normalise)
-                for images in (given.seen_retain, given.held_forget, given.held_retain)
-            )
-            outputs = ModelOutputs(retain=retain, forget=forget, test_retain=kept, test_forget=forget)
-        else:
-            outputs = predict_splits(network, self.dataset.test, split, self.normalise)
-        values = {}
-        for metric in measured(task.spec.experiment):
-            value = metric.function(outputs)
-            if not math.isfinite(value):
-                raise DivergedError(f"the metric {metric.name} is {value}")
-            values[metric.name] = value
-        predicted = {"retain": outputs.test_retain, "forget": outputs.forget, "triggered": outputs.triggered}
-        return values, {name: counted(part) for name, part in predicted.items() if part is not None}
+    def _outputs(
+        self, network: Classifier, model: ModelRecord, task: Task, split: ForgetSplit
+    ) -> tuple[ModelOutputs, OutputsRecord | None]:
+        """Returns what metrics read, and where it is kept; of a tuning trial nothing is."""
+        if task.spec.experiment.held_out or model.weights_digest is None:
+            return outputs_of_trial(network, task, split, self.normalise), None
+        return stored_outputs(network, model.weights_digest, self.dataset, split, self.normalise, self.store)
 
     def _read(self, network: Classifier, known: ModelRecord) -> bool:
         if known.file is None or known.file_digest is None:
             return False
-        return checkpoints.read(network, self.store.models_folder / known.file, known.file_digest)
+        return checkpoints.read_weights(network, self.store.models_folder / known.file, known.file_digest)
 
     def _new_run(
         self,
@@ -202,10 +209,8 @@ class Runner:
         split: ForgetSplit,
         model: ModelRecord | None,
         values: dict[str, float],
-        predicted: dict[str, Counts],
         status: Status,
         error: str | None,
-        evaluation_seconds: float,
     ) -> NewRun:
         method, data, spec = task.method, self.dataset, task.spec
         base = spec.experiment.recipe if method.from_scratch else {}
@@ -245,9 +250,16 @@ class Runner:
                 machine=environment.machine(),
                 device=environment.describe_device(self.device),
             ),
-            evaluation_seconds=evaluation_seconds,
-            predicted=predicted,
+            evaluation_seconds=0.0,
+            forget_members=_bits(split),
         )
+
+
+def _bits(split: ForgetSplit) -> bytes:
+    """Returns a bit for each training image, eight a byte: whether it belongs to D_f."""
+    members = np.zeros(len(split.train), dtype=bool)
+    members[split.forget.numpy()] = True
+    return np.packbits(members).tobytes()
 
 
 @contextlib.contextmanager

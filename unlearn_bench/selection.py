@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_bench.config import Benchmarks, Row, Scalar, Subset, TableEntry
+from unlearn_bench.config import Benchmarks, FigureEntry, Measured, Row, Scalar, Subset
 from unlearn_bench.errors import OptionError, did_you_mean, unknown_name
 from unlearn_bench.spec import Experiment
 
@@ -49,10 +49,10 @@ def select(
     forget: Sequence[str] = (),
     seeds: Sequence[int] = (),
     precision: str | None = None,
-    table: TableEntry | None = None,
+    table: Measured | None = None,
     row: Row | None = None,
 ) -> Selection:
-    """Returns the configurations that a command line names; what it leaves open comes from table, row and profile.
+    """Returns the configurations that a command line names; the rest comes from table or figure, row, profile.
 
     Without a profile it is the one that ``datasets`` names for the data set, or the default profile. A table's data
     set gives way to the one that the profile has instead.
@@ -79,7 +79,7 @@ def select(
     subset = chosen.subset.get(source, Subset())
     by_table = (row.setting if row else None) or (table.setting if table else None)
     setting = setting or by_table or chosen.setting
-    usual = [str(item) for item in entry.forget.get(setting, [])]
+    usual = [str(item) for item in (table.forget if table else None) or entry.forget.get(setting, [])]
     if not forget and not usual:
         raise OptionError(
             f"benchmarks.yaml has no forget sets of the setting '{setting}' for the data set '{source}'."
@@ -98,6 +98,7 @@ def select(
             recipe=dict(chosen.recipe),
             precision=precision or chosen.precision,
             threads=chosen.threads,
+            trace_every=table.trace_every if isinstance(table, FigureEntry) else 0,
         ),
         source=source,
         forget=tuple(forget) or tuple(usual),

@@ -114,6 +114,7 @@ class Experiment:
         threads: CPU threads of one run; part of the identity, since it changes the order of floating-point sums.
         held_out: the share of D_f and of D'_r that methods are not given and metrics read in place of everything else:
             of tuning trials, which see neither test images nor the rest of D_r. 0 for what tables show.
+        trace_every: at every how many steps methods are measured while they run, for figures of curves. 0 for never.
     """
 
     dataset: str
@@ -127,6 +128,7 @@ class Experiment:
     precision: str
     threads: int
     held_out: float = 0.0
+    trace_every: int = 0
 
     @property
     def key(self) -> str:
@@ -173,11 +175,12 @@ class RunSpec:
         The original model is trained before anyone asks to forget: its weights do not depend on the forget set (but of
         a backdoor, whose forget set is in the images), and one training serves every configuration and every setting.
         The retrained model's depend on which images are forgotten, whatever they are called and in whatever order
-        they went. Nor does a reference depend on what is held out. For all other methods this is the run's own key.
+        they went. Nor does a reference depend on what is held out or traced. For all other methods this is the run's
+        own key.
         """
         if not from_scratch:
             return self.key
-        whole = replace(self, experiment=replace(self.experiment, held_out=0.0)).canonical
+        whole = replace(self, experiment=replace(self.experiment, held_out=0.0, trace_every=0)).canonical
         dropped = {"forget"} if uses_forget_set else {"forget", "forget_digest"}
         shared = {name: value for name, value in whole.items() if name not in dropped}
         shared["experiment"] = {name: v for name, v in whole["experiment"].items() if not name.startswith("setting")}

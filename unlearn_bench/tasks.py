@@ -15,6 +15,8 @@ from unlearn_bench.spec import Experiment, RunSpec
 
 # what tuning reads of a trial: all that needs neither many images nor a retrained model
 TRIAL_METRICS = ("acc_retain", "acc_forget", "da", "nmi")
+# what is measured along the steps of a traced run: all that takes a second or less on a small data set
+TRACED_METRICS = ("da", "lp_forget", "lp_retain", "acc_forget", "acc_retain")
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,6 @@ def train_epoch(
         value.backward()
         optimizer.step()
         losses.append(value.detach())
-        journal.step()
+        journal.step(network)
     # read once an epoch: asking for the value at every step would stall a GPU
     journal.record(curve, float(torch.stack(losses).mean()))

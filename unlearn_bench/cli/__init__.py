@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import typer
 
-from unlearn_bench.cli import checking, making, reading, tuning  # noqa: F401  # they add their commands
+from unlearn_bench.cli import checking, drawing, making, reading, tuning  # noqa: F401  # they add their commands
 from unlearn_bench.cli.app import app
 from unlearn_bench.errors import PluginWarning, UserError
 

@@ -9,6 +9,7 @@ import typer
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.opening import carry_out, open_bench
+from unlearn_bench.errors import OptionError
 
 
 @app.command()
@@ -67,7 +68,8 @@ def run(
 
 @app.command()
 def reproduce(
-    table: arg.Table,
+    table: Annotated[str | None, typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.")] = None,
+    figure: Annotated[str | None, typer.Option("--figure", help="Or a figure; see `list figures`.")] = None,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,
@@ -83,9 +85,11 @@ def reproduce(
     precision: arg.Precision = None,
     workers: arg.Workers = None,
 ) -> None:
-    """Make every run of a table that is missing, references first, and print the table."""
+    """Make every run of a table that is missing, references first, and print the table; or the runs of a figure."""
+    if (table is None) == (figure is None):
+        raise OptionError("reproduce makes one table or one figure. Give --table or --figure, such as --table 3.")
     bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, options=options, then=then)
-    carry_out(bench, [], data, download, device, workers, tables=[table])
+    carry_out(bench, [], data, download, device, workers, tables=[table] if table else [], figure=figure)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from unlearn_bench.spec import THEN
 
 if TYPE_CHECKING:
     from unlearn_bench.bench import Bench
-    from unlearn_bench.config import Benchmarks, Row
+    from unlearn_bench.config import Benchmarks, Measured, Row
     from unlearn_bench.report.tables import Table
 
 
@@ -78,16 +78,22 @@ def carry_out(
     *,
     show: Sequence[str] = (),
     tables: Sequence[str] = (),
+    figure: str | None = None,
 ) -> None:
-    """Makes what is missing, prints the runs of the methods ``show`` and the ``tables``, and exits 1 on failures."""
+    """Makes what is missing, prints the runs of the methods ``show`` and the ``tables``, and exits 1 on failures.
+
+    With tables or a figure their rows are made, in place of ``rows``.
+    """
     from unlearn_bench.bench import Machinery
     from unlearn_bench.report.listing import list_values
     from unlearn_bench.terminal import Watch
 
+    entries: list[Measured] = [bench.benchmarks.table(name) for name in tables]
+    entries += [bench.benchmarks.figure(figure)] if figure else []
     started = time.perf_counter()
     with Watch() as watch:
         machinery = Machinery(data, download, device, workers, watch, watch.say)
-        outcome = bench.reproduce(tables, machinery) if tables else bench.carry_out(rows, machinery)
+        outcome = bench.reproduce(entries, machinery) if entries else bench.carry_out(rows, machinery)
     watch.say(
         f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
         f"were recorded: {bench.store.shown_url}"
@@ -101,6 +107,10 @@ def carry_out(
     for name in tables:
         typer.echo("")
         show_table(bench.table(name), "text")
+    if figure:
+        given = f" {bench.selection.given}" if bench.selection.given else ""
+        command = f"unlearn-bench figure {figure} --profile {bench.selection.profile}{given}"
+        typer.echo(f"Draw it with: {command} --output figure-{figure}.png")
     if outcome.failures:
         raise typer.Exit(1)
 

@@ -1,8 +1,7 @@
-"""Commands that read: ``report``, ``claims``, ``figure``, ``runs``, ``show``, ``status``, ``list``, ``explain``."""
+"""Commands that read: ``report``, ``claims``, ``runs``, ``show``, ``status``, ``list``, ``explain``."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -68,11 +67,12 @@ def _analysis(bench: Bench, table: str, format: str, kind: Literal["floor", "aud
     from unlearn_bench.report.fooled import audit_metrics
     from unlearn_bench.report.render import with_notes
 
-    placed = bench.placed(table)
+    entry = bench.benchmarks.table(table)
+    placed = bench.placed(entry)
     if kind == "classes":
         return with_notes(*describe_classes(placed, bench.store), format)
     if kind == "floor":
-        return with_notes(*describe_floor(bench.benchmarks.table(table), placed, bench.store), format)
+        return with_notes(*describe_floor(entry, placed, bench.store), format)
     if any(other != placed[0][1] for _, other in placed):
         raise OptionError(
             f"Table {table} has several data sets, and each would fool metrics in its own way. Use cheats."
@@ -95,44 +95,17 @@ def claims(
 ) -> None:
     """Say which of the paper's statements the record confirms, and which not."""
     from unlearn_bench.report.render import with_notes, write_file
+    from unlearn_bench.verdicts import verdicts
 
-    judged = open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then).claims()
-    verdicts = [each.verdict for _, each in judged]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("held", "not held", "not measured"))
+    judged = verdicts(open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then))
+    found = [each.verdict for _, each in judged]
+    counts = ", ".join(f"{found.count(verdict)} {verdict}" for verdict in ("held", "not held", "not measured"))
     body = [[each.says, each.verdict, on, each.figures] for on, each in judged]
     text = with_notes(["claim", "verdict", "measured on", "figures"], body, [f"{counts}."], format)
     if output is not None:
         write_file(text, output)
     else:
         typer.echo(text)
-
-
-@app.command()
-def figure(
-    name: Annotated[str, typer.Argument(help="Which: gaps, every method's gap to retrained.")],
-    output: Annotated[Path, typer.Option("--output", help="File: .png, .svg or .pdf.")],
-    table: arg.Table = "3",
-    profile: arg.Profile = None,
-    dataset: arg.Dataset = None,
-    forget: arg.Forget = None,
-    seed: arg.Seed = None,
-    options: arg.Options = None,
-    config: arg.Config = None,
-    db: arg.Db = None,
-) -> None:
-    """Draw a figure of what the database holds."""
-    from unlearn_bench.report.figures import gap_plot, save
-    from unlearn_bench.report.floor import floors_of
-
-    if name != "gaps":
-        raise unknown_name("figure", name, ["gaps"])
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, None, create=False, options=options)
-    made = bench.table(table)
-    selections = [selection for _, selection in bench.placed(table)]
-    is_one = all(selection == selections[0] for selection in selections)  # else a band would be wrong for some rows
-    metrics = [column.name for column in made.columns]
-    save(gap_plot(made, floors_of(selections[0], metrics, bench.store) if is_one else {}), output)
-    typer.echo(f"Written to {output}")
 
 
 @app.command()
@@ -178,7 +151,7 @@ def status(
     body = []
     for name, entry in bench.benchmarks.tables.items():
         try:
-            body.append([name, entry.title, *progress_of(bench.placed(name), bench.store)])
+            body.append([name, entry.title, *progress_of(bench.placed(entry), bench.store)])
         except OptionError:  # the data set that was chosen has no such setting
             body.append([name, entry.title, "–", "–", "–"])
     typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}")
@@ -187,7 +160,9 @@ def status(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="methods, metrics, datasets, models, settings, tables or profiles.")],
+    kind: Annotated[
+        str, typer.Argument(help="methods, metrics, datasets, models, settings, tables, figures or profiles.")
+    ],
     plugin: arg.Plugin = None,
     config: arg.Config = None,
 ) -> None:

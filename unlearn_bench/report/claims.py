@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import operator
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from unlearn_bench.errors import ConfigError
+from unlearn_bench.report.curves import Curves, Line
 from unlearn_bench.report.tables import RETRAINED, Table, TableRow
 
 Verdict = Literal["held", "not held", "not measured"]
@@ -43,22 +44,19 @@ class Judged:
     figures: str
 
 
-def judge(says: str, test: str, table: Table) -> Judged:
-    """Returns what a table says of a claim.
+def judge(says: str, test: str, reader: Reader) -> Judged:
+    """Returns what a table or a figure of curves says of a claim.
 
     Args:
         says: the claim in words.
-        test: an expression of comparisons, arithmetic, ``and``, ``or``, ``not``, and these functions of a row, which is
-            a label, or a method that one row has: ``value(row, metric)``, ``gap(row, metric)`` to retrained,
-            ``mean_gap(row)`` over the table's metrics (percent as shares), ``smallest_mean_gap()``, the method of it.
-        table: as far as it is measured.
+        test: an expression of comparisons, arithmetic, ``and``, ``or``, ``not``, and the functions of the reader.
+        reader: of what is measured.
 
     Raises:
         ConfigError: the test is none of that.
     """
-    reader = _Reader(table)
     try:
-        holds = bool(reader.evaluate(ast.parse(test, mode="eval").body))
+        holds = bool(_evaluate(ast.parse(test, mode="eval").body, reader.functions))
     except NotMeasuredError as lacking:
         return Judged(says, "not measured", str(lacking))
     except ZeroDivisionError:
@@ -68,38 +66,88 @@ def judge(says: str, test: str, table: Table) -> Judged:
     return Judged(says, "held" if holds else "not held", "; ".join(dict.fromkeys(reader.read)))
 
 
-class _Reader:
-    """Evaluates a test on a table, and remembers what it read. Nothing but the nodes listed here is evaluated."""
+def _evaluate(node: ast.AST, functions: Mapping[str, Callable[..., Any]]) -> Any:
+    """Returns the value of a test. Nothing but the nodes listed here is evaluated."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
+        return node.value
+    if isinstance(node, ast.BoolOp):
+        values = [_evaluate(value, functions) for value in node.values]  # all of them, so that all figures are shown
+        return all(values) if isinstance(node.op, ast.And) else any(values)
+    if isinstance(node, ast.UnaryOp) and type(node.op) in ARITHMETIC:
+        return ARITHMETIC[type(node.op)](_evaluate(node.operand, functions))
+    if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
+        return ARITHMETIC[type(node.op)](_evaluate(node.left, functions), _evaluate(node.right, functions))
+    if isinstance(node, ast.Compare) and all(type(op) in ARITHMETIC for op in node.ops):
+        sides = [_evaluate(side, functions) for side in (node.left, *node.comparators)]
+        triples = zip(sides, node.ops, sides[1:], strict=False)
+        return all(ARITHMETIC[type(op)](left, right) for left, op, right in triples)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        if node.func.id in functions:
+            return functions[node.func.id](*(_evaluate(argument, functions) for argument in node.args))
+        raise TypeError(f"there is no function '{node.func.id}'")
+    raise TypeError(f"'{ast.unparse(node)}' is not allowed")
+
+
+class Reader:
+    """Reads what a test asks of a record, by functions of a row, and remembers what it read."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.functions: dict[str, Callable[..., Any]] = {}
+
+
+class CurveReader(Reader):
+    """Reads a figure of curves.
+
+    A row is a label, or a method that one row has: ``swing(row, metric)`` is the largest difference within the second
+    half of its steps, of the mean over configurations; ``end(row, metric)`` that mean at the last step;
+    ``diverged(row)`` how many of its configurations diverged.
+    """
+
+    def __init__(self, name: str, curves: Curves) -> None:
+        super().__init__()
+        self.name, self.curves = name, curves
+        self.functions = {"swing": self.swing, "end": self.end, "diverged": self.diverged}
+
+    def swing(self, row: str, metric: str) -> float:
+        return self._noted(f"{row} {metric} swing", self._line(row, metric).swing)
+
+    def end(self, row: str, metric: str) -> float:
+        return self._noted(f"{row} {metric} end", self._line(row, metric).mean[-1][1])
+
+    def diverged(self, row: str) -> float:
+        traces = self._line(row, self.curves.lines[0].metric).traces
+        return self._noted(f"{row} diverged", sum(trace.diverged for trace in traces))
+
+    def _noted(self, what: str, value: float) -> float:
+        self.read.append(f"{what} {value:.4g}")
+        return value
+
+    def _line(self, name: str, metric: str) -> Line:
+        lines = [line for line in self.curves.lines if line.metric == metric and name in (line.label, line.method)]
+        if len(lines) != 1:
+            raise TypeError(f"figure {self.name} has {len(lines)} curves of {metric} of '{name}'")
+        if not lines[0].mean:
+            raise NotMeasuredError(f"figure {self.name} has no steps of {name}")
+        return lines[0]
+
+
+class TableReader(Reader):
+    """Reads a table as far as it is measured.
+
+    A row is a label, or a method that one row has: ``value(row, metric)``, ``gap(row, metric)`` to retrained,
+    ``mean_gap(row)`` over the table's metrics (percent as shares); ``smallest_mean_gap()`` is the method of it.
+    """
 
     def __init__(self, table: Table) -> None:
+        super().__init__()
         self.table = table
-        self.read: list[str] = []
-        self.functions: dict[str, Callable[..., Any]] = {
+        self.functions = {
             "value": self.value,
             "gap": self.gap,
             "mean_gap": self.mean_gap,
             "smallest_mean_gap": self.smallest_mean_gap,
         }
-
-    def evaluate(self, node: ast.AST) -> Any:
-        if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
-            return node.value
-        if isinstance(node, ast.BoolOp):
-            values = [self.evaluate(value) for value in node.values]  # all of them, so that all figures are shown
-            return all(values) if isinstance(node.op, ast.And) else any(values)
-        if isinstance(node, ast.UnaryOp) and type(node.op) in ARITHMETIC:
-            return ARITHMETIC[type(node.op)](self.evaluate(node.operand))
-        if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
-            return ARITHMETIC[type(node.op)](self.evaluate(node.left), self.evaluate(node.right))
-        if isinstance(node, ast.Compare) and all(type(op) in ARITHMETIC for op in node.ops):
-            sides = [self.evaluate(side) for side in (node.left, *node.comparators)]
-            triples = zip(sides, node.ops, sides[1:], strict=False)
-            return all(ARITHMETIC[type(op)](left, right) for left, op, right in triples)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-            if node.func.id in self.functions:
-                return self.functions[node.func.id](*(self.evaluate(argument) for argument in node.args))
-            raise TypeError(f"there is no function '{node.func.id}'")
-        raise TypeError(f"'{ast.unparse(node)}' is not allowed")
 
     def value(self, row: str, metric: str) -> float:
         found = self._cell(row, metric, "mean")

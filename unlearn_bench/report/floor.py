@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.tables import RETRAINED, Configuration, by_selection, comparable_runs, label_of, runs_of_row
+from unlearn_bench.report.notes import Configuration
+from unlearn_bench.report.tables import RETRAINED, by_selection, comparable_runs, label_of, runs_of_row
+from unlearn_bench.report.ties import CONFIDENCE, RESAMPLES, Values, differences_of, tied
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
-
-RESAMPLES = 9_999
-CONFIDENCE = 0.95
 
 LEGEND = (
     "Gap to retrained, 95 % interval of the difference (paired bootstrap over configurations), and the gap in units of "
@@ -25,9 +23,6 @@ LEGEND = (
     "indistinguishable from retraining on that metric. *: the smallest gap; =: not distinguishable from it (paired "
     "bootstrap of the difference of the two gaps)."
 )
-
-Values = dict[Configuration, dict[str, float]]  # to metric values
-Differences = dict[Configuration, float]
 
 
 @dataclass(frozen=True)
@@ -89,53 +84,24 @@ def distance(method: Values, retrained: Values, metric: str, floor: Floor) -> Di
         return None
     values = list(differences.values())
     gap = abs(statistics.fmean(values))
-    low, high = _interval([values], lambda d, axis=-1: d.mean(axis=axis), "BCa")
+    low, high = _interval(values)
     return Distance(gap, low, high, gap <= floor.largest)
 
 
-def differences_of(method: Values, retrained: Values, metric: str) -> Differences:
-    """Returns a method's value less the retrained model's on each configuration that both have."""
-    shared = sorted(pair for pair in method if pair in retrained and metric in method[pair])
-    return {pair: method[pair][metric] - retrained[pair][metric] for pair in shared}
-
-
-def tied(one: Differences, best: Differences) -> bool:
-    """Returns whether two gaps are not distinguishable: 0 lies in the 95 % interval of their difference.
-
-    The interval is a paired bootstrap over the configurations that both have (SciPy's percentile method, since a gap is
-    an absolute value and not smooth). With fewer than two, nothing can be told apart.
-    """
-    shared = sorted(one.keys() & best.keys())
-    sides = [[differences[pair] for pair in shared] for differences in (one, best)]
-    low, high = _interval(sides, _gap_difference, "percentile")
-    return low is None or high is None or low <= 0 <= high
-
-
-def _gap_difference(one: Any, best: Any, axis: int = -1) -> Any:
-    return abs(one.mean(axis=axis)) - abs(best.mean(axis=axis))
-
-
-def _interval(
-    sides: Sequence[Sequence[float]], statistic: Callable[..., Any], method: Literal["BCa", "percentile"]
-) -> tuple[float | None, float | None]:
+def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     import numpy as np
     from scipy.stats import bootstrap  # a second to import, for reports that ask for it
 
-    data = tuple(np.asarray(side, dtype=float) for side in sides)
-    if len(data[0]) < 2:
+    if len(values) < 2:
         return None, None
-    if all(np.ptp(side) == 0 for side in data):  # every resample is the same
-        value = float(statistic(*data))
-        return value, value
+    if np.ptp(values) == 0:  # every resample is the same
+        return values[0], values[0]
     found = bootstrap(
-        data,
-        statistic,
-        paired=True,
-        vectorized=True,
-        axis=-1,
+        (np.asarray(values, dtype=float),),
+        np.mean,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
-        method=method,
+        method="BCa",
         random_state=0,
     ).confidence_interval
     return float(found.low), float(found.high)
@@ -204,7 +170,7 @@ def _retrained(recorded: Sequence[RunRecord], selection: Selection) -> Values:
 
 def values_of(runs: Sequence[RunRecord]) -> Values:
     """Returns the values of the runs that are done, by configuration; of several the newest, which comes first."""
-    found: Values = {}
+    found: dict[Configuration, Mapping[str, float]] = {}
     for run in runs:
         if run.status == "done":
             found.setdefault((run.forget, run.seed), run.values)

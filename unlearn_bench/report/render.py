@@ -16,8 +16,8 @@ from unlearn_bench.report.tables import Cell, Table, TableRow
 from unlearn_bench.store.records import MetricRecord
 
 LEGEND = (
-    "Mean over configurations; in parentheses the absolute difference from Retrained, the smallest {how}. "
-    "k/n: only k of n configurations are done."
+    "Mean ± standard deviation over configurations; in parentheses the absolute difference from Retrained, the "
+    "smallest {how}; =: not to be told apart from it (95 % paired bootstrap). k/n: only k of n configurations are done."
 )
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -63,7 +63,13 @@ def to_latex(table: Table) -> str:
     lines += [" & ".join(_latex(cell) for cell in _header(table)) + r" \\", r"\midrule"]
     for row in _body(table, lambda text: rf"\textbf{{{text}}}"):
         lines.append(
-            " & ".join([*(_latex(cell) for cell in row[:2]), *(cell.replace("–", "--") for cell in row[2:])]) + r" \\"
+            " & ".join(
+                [
+                    *(_latex(cell) for cell in row[:2]),
+                    *(cell.replace("–", "--").replace("±", r"$\pm$") for cell in row[2:]),
+                ]
+            )
+            + r" \\"
         )
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines)
@@ -85,7 +91,7 @@ def to_json(table: Table) -> str:
 
 
 def to_records(table: Table) -> list[dict[str, Any]]:
-    """Returns one record per row and metric: method, metric, mean, std, n, gap, best, label."""
+    """Returns one record per row and metric: method, metric, mean, std, n, gap, best, tied, label."""
     return [
         {
             "method": row.method,
@@ -95,6 +101,7 @@ def to_records(table: Table) -> list[dict[str, Any]]:
             "n": cell.n,
             "gap": cell.gap,
             "best": cell.best,
+            "tied": cell.tied,
             "label": row.label,
         }
         for row in table.rows
@@ -196,9 +203,9 @@ def _cell(cell: Cell, column: MetricRecord, row: TableRow, table: Table, bold: B
     incomplete = f" {cell.n}/{row.expected}" if cell.n < row.expected else ""
     if cell.mean is None:
         return f"–{incomplete}"
-    text = f"{cell.mean:.{decimals}f}"
+    text = f"{cell.mean:.{decimals}f}" + (f"±{cell.std:.{decimals}f}" if cell.std is not None else "")
     if cell.gap is not None and not row.is_reference:
-        text += f" ({cell.gap:.{decimals}f})"
+        text += f" ({cell.gap:.{decimals}f}){' =' if cell.tied else ''}"
     return (bold(text) if cell.best else text) + incomplete
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
+from unlearn_bench.report.notes import Configuration, missing_reference, origins, provenance, shortfalls, stand_ins
+from unlearn_bench.report.ties import differences_of, tied
 from unlearn_bench.selection import Selection
-from unlearn_bench.spec import THEN
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MethodRecord, MetricRecord, RunRecord
 
 RETRAINED = "retrained"
-
-Configuration = tuple[str, int]  # forget set, seed
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Cell:
         n: how many are done.
         gap: |mean − mean of the retrained model over the same configurations|; None for the retrained model itself.
         best: whether the gap is the smallest of the approximate methods with all configurations done.
+        tied: whether it is not, and cannot be told apart from the smallest, see :func:`unlearn_bench.report.ties.tied`.
         published: the paper's value, where it prints one.
     """
 
@@ -38,6 +37,7 @@ class Cell:
     gap: float | None
     best: bool = False
     published: float | None = None
+    tied: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,14 @@ class Table:
     published_note: str = ""
 
 
-def build_table(name: str, entry: TableEntry, placed: Sequence[tuple[Row, Selection]], store: Store) -> Table:
+def build_table(
+    name: str,
+    entry: TableEntry,
+    placed: Sequence[tuple[Row, Selection]],
+    store: Store,
+    *,
+    without_reference: bool = False,
+) -> Table:
     """Returns the table of what the database holds.
 
     Args:
@@ -83,6 +90,7 @@ def build_table(name: str, entry: TableEntry, placed: Sequence[tuple[Row, Select
         entry: its title and metrics.
         placed: its rows, each with its configurations.
         store: the database.
+        without_reference: whether rows that lack a retrained run are left empty, for who reads single rows.
 
     Raises:
         MissingRunError: a configuration has no retrained run with all metrics: without it no gap can be read.
@@ -94,22 +102,25 @@ def build_table(name: str, entry: TableEntry, placed: Sequence[tuple[Row, Select
     rows: list[TableRow] = []
     used: list[RunRecord] = []
     notes: dict[str, None] = {}  # in order, each once
-    shortfalls: list[str] = []
+    lacks: list[str] = []
     for selection, own in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
         by_row = [runs_of_row(recorded, row, selection) for row in own]
         reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
         lacking = [pair for pair in selection.configurations if not _measures(reference.get(pair), entry.metrics)]
+        if lacking and not without_reference:
+            raise MissingRunError(missing_reference(selection, lacking))
         if lacking:
-            raise MissingRunError(_missing_reference(selection, lacking))
+            by_row, reference = [{} for _ in own], {}
         made = [
             _table_row(row, runs, reference, columns, method_records, len(selection.configurations))
             for row, runs in zip(own, by_row, strict=True)
         ]
-        rows += _mark_best(made)
+        rows += _mark_ties(_mark_best(made), by_row, reference, entry.metrics)
         here = [run for runs in (*by_row, reference) for run in runs.values()]
-        notes.update(dict.fromkeys([*_provenance(selection, here), *selection.remarks]))
-        shortfalls += _shortfalls(name, own, by_row, selection)
+        if here:
+            notes.update(dict.fromkeys([*provenance(selection, here), *selection.remarks]))
+        lacks += shortfalls(name, own, by_row, selection)
         used += here
     datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
     return Table(
@@ -117,7 +128,7 @@ def build_table(name: str, entry: TableEntry, placed: Sequence[tuple[Row, Select
         title=f"{entry.title}: {', '.join(datasets)}, profile {placed[0][1].profile}",
         columns=columns,
         rows=tuple(rows),
-        notes=(*notes, *_stand_ins(entry, placed), *_origins(used, method_records), *shortfalls),
+        notes=(*notes, *stand_ins(entry, placed), *origins(used, method_records), *lacks),
         published_note=entry.note,
     )
 
@@ -212,83 +223,26 @@ def _mark_best(rows: Sequence[TableRow]) -> list[TableRow]:
     return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
 
 
+def _mark_ties(
+    rows: Sequence[TableRow],
+    by_row: Sequence[dict[Configuration, RunRecord]],
+    reference: dict[Configuration, RunRecord],
+    metrics: Sequence[str],
+) -> list[TableRow]:
+    marked = [list(row.cells) for row in rows]
+    target, *by_values = ({pair: run.values for pair, run in runs.items()} for runs in (reference, *by_row))
+    for column, metric in enumerate(metrics):
+        best = next((k for k, cells in enumerate(marked) if cells[column].best and cells[column].n > 1), None)
+        if best is None:
+            continue
+        differences = [differences_of(values, target, metric) for values in by_values]
+        for k, row in enumerate(rows):
+            cell = row.cells[column]
+            competes = not row.is_reference and not cell.best and cell.n == row.expected
+            if competes and tied(differences[k], differences[best]):
+                marked[k][column] = replace(cell, tied=True)
+    return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
+
+
 def _measures(run: RunRecord | None, metrics: Sequence[str]) -> bool:
     return run is not None and run.status == "done" and set(metrics) <= run.values.keys()
-
-
-def _missing_reference(selection: Selection, lacking: Sequence[Configuration]) -> str:
-    forget, seed = lacking[0]
-    more = f", nor for {len(lacking) - 1} other configurations" if len(lacking) > 1 else ""
-    experiment = selection.experiment
-    words = {"--profile": selection.profile, "--dataset": selection.source, "--setting": experiment.setting}
-    words |= {"--forget": forget, "--seed": str(seed), "--precision": experiment.precision}
-    command = " ".join(f"{name} {shlex.quote(word)}" for name, word in words.items())
-    return (
-        f"No retrained run on {experiment.dataset}, {experiment.setting} {forget}, seed {seed}{more}."
-        f" Make it with: unlearn-bench train {command}"
-    )
-
-
-def _provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
-    experiment = selection.experiment
-    images = {run.dataset_digest[:12] for run in runs}
-    dates = sorted({f"{pick(run.finished_at for run in runs):%Y-%m-%d}" for pick in (min, max)})
-    machines = sorted({f"{run.environment.device} on {run.environment.machine}" for run in runs})
-    versions = sorted({run.environment.code_version for run in runs})
-    packages = sorted(
-        {
-            ", ".join(f"{name} {run.environment.packages[name]}" for name in ("torch", "scikit-learn", "python"))
-            for run in runs
-        }
-    )
-    described = ", ".join(f"{name} {value}" for name, value in experiment.model.items() if name != "name")
-    recipe = ", ".join(f"{name} {value}" for name, value in experiment.recipe.items())
-    setting = ", ".join(f"{name} {value}" for name, value in experiment.setting_options.items())
-    is_sequence = any(THEN in words for words in selection.forget)
-    sequence = f" ({THEN}: then, each request from the model after the one before)" if is_sequence else ""
-    per_class = f", {experiment.train_per_class} training images a class" if experiment.train_per_class else ""
-    return [
-        f"Images: {experiment.dataset} (content {', '.join(sorted(images))}){per_class}; setting {experiment.setting}"
-        f"{f' ({setting})' if setting else ''}; "
-        f"forget sets {', '.join(selection.forget)}"
-        f"{sequence}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
-        f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
-        f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
-        f"{' to '.join(dates)}.",
-    ]
-
-
-def _stand_ins(entry: TableEntry, placed: Sequence[tuple[Row, Selection]]) -> list[str]:
-    """Returns which data sets are measured in place of the paper's."""
-    pairs = [(row.dataset or entry.dataset, selection.experiment.dataset) for row, selection in placed]
-    return [
-        f"In place of the paper's {paper}: {ours}." for paper, ours in dict.fromkeys(pairs) if paper not in (None, ours)
-    ]
-
-
-def _origins(runs: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> list[str]:
-    versions = {(run.method, run.spec["version"]) for run in runs if methods[run.method].origin}
-    return [
-        f"Plug-in: {methods[name].label} ({name}) of {methods[name].origin}, version {version}."
-        for name, version in sorted(versions)
-    ]
-
-
-def _shortfalls(
-    name: str, rows: Sequence[Row], by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection
-) -> list[str]:
-    notes = []
-    for row, runs in zip(rows, by_row, strict=True):
-        for forget, seed in selection.configurations:
-            run = runs.get((forget, seed))
-            if run is not None and run.status != "done":
-                notes.append(f"{row.label or row.method}, forget {forget}, seed {seed}: {run.status}, {run.error}.")
-    missing = sum(len(selection.configurations) - len(runs) for runs in by_row)
-    if missing:
-        options = " --options FILE" if selection.remarks else ""
-        given = f" {selection.given}" if selection.given else ""
-        notes.append(
-            f"{missing} runs have not been made. Make them with: unlearn-bench reproduce --table {name} "
-            f"--profile {selection.profile}{given}{options}"
-        )
-    return notes

@@ -66,6 +66,7 @@ class ModelRecord:
         samples_seen: training images drawn, repeats counted.
         forward_images, backward_images: images that passed a classifier (student, teacher), see
             :mod:`unlearn_bench.budget`.
+        trace_seconds: wall time of measuring the network while the method ran, no part of ``method_seconds``.
     """
 
     key: str
@@ -78,7 +79,17 @@ class ModelRecord:
     forward_images: int
     backward_images: int
     peak_memory_bytes: int | None
+    trace_seconds: float = 0.0
     curves: Curve = ()
+
+
+@dataclass(frozen=True)
+class OutputsRecord:
+    """Where a model's features and logits on all images lie: a file in ``outputs/`` beside the database."""
+
+    key: str
+    file: str
+    file_digest: str
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,8 @@ class NewRun:
     """A finished run, as the runner hands it over.
 
     ``predicted`` counts what the model calls the test images of D_r (``retain``), the training images of D_f
-    (``forget``) and, of a backdoor, the test images with the trigger (``triggered``).
+    (``forget``) and, of a backdoor, the test images with the trigger (``triggered``). ``forget_members`` is a bit for
+    each training image, eight a byte, the first one the highest: whether it belongs to D_f.
     """
 
     spec: RunSpec
@@ -113,6 +125,8 @@ class NewRun:
     environment: Environment
     evaluation_seconds: float
     predicted: dict[str, Counts] = field(default_factory=dict)
+    outputs: OutputsRecord | None = None
+    forget_members: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -139,3 +153,4 @@ class RunRecord:
     asked_at: datetime
     model: ModelRecord | None
     values: dict[str, float] = field(default_factory=dict)
+    outputs: OutputsRecord | None = None

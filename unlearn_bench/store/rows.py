@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from unlearn_bench.store.records import Environment, ModelRecord, NewRun, RunRecord
-from unlearn_bench.store.tables import Base, CurveRow, DatasetRow, ForgetSetRow, ModelRow, RunRow
+from unlearn_bench.store.records import Environment, ModelRecord, NewRun, OutputsRecord, RunRecord
+from unlearn_bench.store.tables import Base, CurveRow, DatasetRow, ForgetSetRow, ModelRow, OutputsRow, RunRow
 
 
 def dataset_of(session: Session, run: NewRun) -> DatasetRow:
@@ -33,7 +33,7 @@ def forget_set_of(session: Session, run: NewRun, dataset: DatasetRow) -> ForgetS
     }
     row = session.scalar(select(ForgetSetRow).filter_by(**identity))
     if row is None:
-        row = ForgetSetRow(**identity, name=run.spec.forget, images=run.forget_images)
+        row = ForgetSetRow(**identity, name=run.spec.forget, images=run.forget_images, members=run.forget_members)
         session.add(row)
         session.flush()
     return row
@@ -55,6 +55,22 @@ def put_model(session: Session, model: ModelRecord) -> ModelRow:
     row.curves = [CurveRow(step=step, name=name, value=value) for step, name, value in curves]
     session.flush()
     return row
+
+
+def put_outputs(session: Session, outputs: OutputsRecord) -> OutputsRow:
+    """Returns the row of a model's outputs, added where it is missing and rewritten where its file is another one."""
+    row = session.scalar(select(OutputsRow).where(OutputsRow.key == outputs.key))
+    if row is None:
+        row = OutputsRow(**asdict(outputs))
+        session.add(row)
+    row.file, row.file_digest = outputs.file, outputs.file_digest
+    session.flush()
+    return row
+
+
+def outputs_record(row: OutputsRow) -> OutputsRecord:
+    """Returns the record of a model's outputs."""
+    return OutputsRecord(row.key, row.file, row.file_digest)
 
 
 def columns(row: Base) -> dict[str, Any]:
@@ -92,5 +108,6 @@ def run_record(row: RunRow, versions: Mapping[str, str], with_curves: bool = Fal
         finished_at=row.finished_at,
         asked_at=row.asked_at,
         model=model_record(row.model, with_curves) if row.model else None,
+        outputs=outputs_record(row.outputs) if row.outputs else None,
         values={value.metric: value.value for value in row.values if value.version == versions[value.metric]},
     )

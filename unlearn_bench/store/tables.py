@@ -44,6 +44,17 @@ class ForgetSetRow(Base):
     setting: Mapped[str]
     name: Mapped[str]
     images: Mapped[int]
+    members: Mapped[bytes] = mapped_column(deferred=True)  # a bit for each training image
+
+
+class OutputsRow(Base):
+    """A model's features and logits on all images of a data set: their file and its SHA-256."""
+
+    __tablename__ = "outputs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(DIGEST, unique=True)
+    file: Mapped[str]
+    file_digest: Mapped[str] = mapped_column(DIGEST)
 
 
 class ModelRow(Base):
@@ -62,6 +73,7 @@ class ModelRow(Base):
     forward_images: Mapped[int]
     backward_images: Mapped[int]
     peak_memory_bytes: Mapped[int | None]
+    trace_seconds: Mapped[float]
     curves: Mapped[list[CurveRow]] = relationship(cascade="all, delete-orphan", order_by="CurveRow.id")
 
 
@@ -108,6 +120,7 @@ class RunRow(Base):
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
     forget_set_id: Mapped[int] = mapped_column(ForeignKey("forget_sets.id"))
     model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    outputs_id: Mapped[int | None] = mapped_column(ForeignKey("outputs.id"))
     forget: Mapped[str]
     seed: Mapped[int]
     code_version: Mapped[str]
@@ -121,6 +134,8 @@ class RunRow(Base):
     asked_at: Mapped[datetime]  # when a plan last asked for it: of several definitions, the one in use
     dataset: Mapped[DatasetRow] = relationship()
     model: Mapped[ModelRow | None] = relationship()
+    outputs: Mapped[OutputsRow | None] = relationship()
+    forget_set: Mapped[ForgetSetRow] = relationship()
     values: Mapped[list[ValueRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
 
 

@@ -1,16 +1,15 @@
-"""Figures of what the database holds, by matplotlib (the extra ``figures``)."""
+"""The project's own figure: every method's gap to the retrained model, in every metric."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from unlearn_bench.errors import OptionError
+from unlearn_bench.report.figures import blank
 from unlearn_bench.report.floor import Floor
 from unlearn_bench.report.tables import Table
 
-SUFFIXES = (".png", ".svg", ".pdf")
 ROW_HEIGHT, PANEL_WIDTH = 0.32, 1.9  # inches
 
 
@@ -27,17 +26,11 @@ def gap_plot(table: Table, floors: Mapping[str, Floor]) -> Any:
     Raises:
         OptionError: matplotlib is not installed, or the table has no method to show.
     """
-    try:
-        from matplotlib.figure import Figure  # without pyplot, which would look for a display
-    except ModuleNotFoundError:
-        raise OptionError(
-            "Figures need matplotlib, which is not installed. Install it with: pip install 'unlearn-bench[figures]'"
-        ) from None
     rows = [row for row in table.rows if not row.is_reference and any(cell.gap is not None for cell in row.cells)]
     if not rows:
         raise OptionError(f"Table {table.name} has no method with a gap to show. Make its runs first.")
     size = (1.8 + PANEL_WIDTH * len(table.columns), 1.2 + ROW_HEIGHT * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = blank(*size)
     panels = figure.subplots(1, len(table.columns), sharey=True, squeeze=False)[0]
     heights = list(range(len(rows), 0, -1))
     for position, (panel, column) in enumerate(zip(panels, table.columns, strict=True)):
@@ -67,22 +60,3 @@ def gap_plot(table: Table, floors: Mapping[str, Floor]) -> Any:
     figure.suptitle(f"Table {table.name}. {table.title}", fontsize=10)
     figure.supxlabel(f"Gap to retrained; filled: the smallest.{band}", fontsize=8)
     return figure
-
-
-def save(figure: Any, file: Path) -> None:
-    """Writes a figure, the same bytes every time.
-
-    Raises:
-        OptionError: another suffix than .png, .svg or .pdf, or a file that cannot be written.
-    """
-    if file.suffix not in SUFFIXES:
-        raise OptionError(f"The figure's file is '{file.name}', expected a name that ends in {', '.join(SUFFIXES)}.")
-    from matplotlib import rc_context
-
-    undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[file.suffix]
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with rc_context({"svg.hashsalt": "unlearn-bench", "svg.fonttype": "none"}):
-            figure.savefig(file, dpi=150, metadata=undated)
-    except OSError as problem:
-        raise OptionError(f"{file} cannot be written: {problem.strerror}. Name another file.") from None

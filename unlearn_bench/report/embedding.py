@@ -1,0 +1,135 @@
+"""Clouds of features in two dimensions: UMAP where it is installed, else principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from unlearn_bench.artefacts import is_intact
+from unlearn_bench.config import Row
+from unlearn_bench.errors import MissingRunError, OptionError
+from unlearn_bench.report.tables import comparable_runs, label_of, runs_of_row
+from unlearn_bench.selection import Selection
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import RunRecord
+
+Embedding = Literal["umap", "pca"]
+POINTS = 4000  # of a cloud: more can neither be told apart on paper nor embedded in a minute
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A model's features of training images, in two dimensions.
+
+    Attributes:
+        title: of the panel.
+        points: (n, 2) float.
+        labels: (n,) int64.
+        is_forget: (n,) bool.
+    """
+
+    title: str
+    points: Any
+    labels: Any
+    is_forget: Any
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """The panels of a figure, the names of the classes, and what is to be said of them, a sentence each."""
+
+    panels: tuple[Cloud, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def clouds_of(
+    name: str, placed: Sequence[tuple[Row, Selection]], store: Store, embedding: Embedding | None = None
+) -> Clouds:
+    """Returns the clouds of the models of a figure's rows, each embedded by itself, of the same images.
+
+    Args:
+        name: of the figure, for messages.
+        placed: its rows, each with the one configuration that is shown.
+        store: the database and the outputs beside it.
+        embedding: None for UMAP where it is installed, else principal components.
+
+    Raises:
+        OptionError: more than one configuration, or UMAP is wanted and not installed.
+        MissingRunError: a run or its outputs are not there.
+    """
+    embedding = embedding or ("umap" if find_spec("umap") else "pca")
+    methods, metrics = store.methods(), store.metrics()
+    panels = []
+    for row, selection in placed:
+        if len(selection.configurations) > 1:
+            raise OptionError(
+                f"Figure {name} shows one configuration, and {len(selection.configurations)} are chosen. Give --forget "
+                "and --seed once."
+            )
+        runs = runs_of_row(comparable_runs(selection.experiment.key, store), row, selection)
+        run = next((run for run in runs.values() if run.status == "done"), None)
+        features, labels = _features(name, row, selection, run, store)
+        members = np.unpackbits(np.frombuffer(store.forget_members(run.key), np.uint8), count=len(labels))  # type: ignore[union-attr]  # _features raises
+        chosen = np.sort(np.random.default_rng(SEED).permutation(len(labels))[:POINTS])
+        da = f", {metrics['da'].label} {run.values['da']:.2f}" if run and "da" in run.values else ""
+        panels.append(
+            Cloud(
+                title=f"{label_of(row, methods)}{da}",
+                points=embed(features[chosen], embedding),
+                labels=labels[chosen],
+                is_forget=members[chosen].astype(bool),
+            )
+        )
+    experiment = selection.experiment
+    used = f"UMAP (umap-learn {version('umap-learn')})" if embedding == "umap" else "Two principal components"
+    note = (
+        f"{used} of the features of {len(panels[0].labels)} training images of {experiment.dataset}, "
+        f"{experiment.setting} {selection.forget[0]}, profile {selection.profile}; × is D_f. Each panel is embedded by "
+        "itself."
+    )
+    return Clouds(tuple(panels), store.class_names(experiment.key)[0], (note,))
+
+
+def embed(features: Any, embedding: Embedding) -> Any:
+    """Returns (n, 2) float of features (n, d), the same at every call.
+
+    Raises:
+        OptionError: UMAP is wanted and not installed.
+    """
+    if embedding == "pca":
+        centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+        _, _, directions = np.linalg.svd(centred, full_matrices=False)  # (min(n, d), d)
+        return centred @ directions[:2].T
+    if not find_spec("umap"):
+        raise OptionError("UMAP is not installed. Install it with: pip install 'unlearn-bench[umap]', or use pca.")
+    from umap import UMAP
+
+    return UMAP(random_state=SEED, n_jobs=1).fit_transform(features)  # a fixed seed needs one job
+
+
+def _features(name: str, row: Row, selection: Selection, run: RunRecord | None, store: Store) -> tuple[Any, Any]:
+    """Returns features (N, d) float32 and labels (N,) int64 of a run's training images."""
+    lacking = "run" if run is None else "intact outputs"
+    if run is not None and run.outputs is not None:
+        file = store.outputs_folder / run.outputs.file
+        if is_intact(file, run.outputs.file_digest):
+            try:
+                found = load_file(file)
+            except SafetensorError:
+                found = {}
+            if {"train.features", "train.labels"} <= found.keys():
+                return found["train.features"], found["train.labels"]
+    given = f" {selection.given}" if selection.given else ""
+    raise MissingRunError(
+        f"Figure {name} has no {lacking} of {row.method}, forget {selection.forget[0]}. Make them with: unlearn-bench "
+        f"reproduce --figure {name} --profile {selection.profile}{given}"
+    )

@@ -1,0 +1,51 @@
+"""Figures of what the database holds, one kind a file, legible without colour, by matplotlib (extra ``figures``)."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.errors import OptionError
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def blank(width: float, height: float) -> Any:
+    """Returns an empty matplotlib figure of that size in inches.
+
+    Raises:
+        OptionError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure  # without pyplot, which would look for a display
+    except ModuleNotFoundError:
+        raise OptionError(
+            "Figures need matplotlib, which is not installed. Install it with: pip install 'unlearn-bench[figures]'"
+        ) from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def caption(figure: Any, sentences: Sequence[str]) -> None:
+    """Writes sentences below a figure, in lines that fit its width."""
+    figure.supxlabel(textwrap.fill(" ".join(sentences), int(17 * figure.get_figwidth())), fontsize=7)
+
+
+def save(figure: Any, file: Path) -> None:
+    """Writes a figure, the same bytes every time.
+
+    Raises:
+        OptionError: another suffix than .png, .svg or .pdf, or a file that cannot be written.
+    """
+    if file.suffix not in SUFFIXES:
+        raise OptionError(f"The figure's file is '{file.name}', expected a name that ends in {', '.join(SUFFIXES)}.")
+    from matplotlib import rc_context
+
+    undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[file.suffix]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with rc_context({"svg.hashsalt": "unlearn-bench", "svg.fonttype": "none"}):
+            figure.savefig(file, dpi=150, metadata=undated)
+    except OSError as problem:
+        raise OptionError(f"{file} cannot be written: {problem.strerror}. Name another file.") from None

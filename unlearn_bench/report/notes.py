@@ -1,0 +1,95 @@
+"""What a table says of itself below its cells: what was measured, by what, on what, and what is missing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from unlearn_bench.config import Row, TableEntry
+from unlearn_bench.selection import Selection
+from unlearn_bench.spec import THEN
+from unlearn_bench.store.records import MethodRecord, RunRecord
+
+Configuration = tuple[str, int]  # forget set, seed
+
+
+def missing_reference(selection: Selection, lacking: Sequence[Configuration]) -> str:
+    """Returns that retrained runs are lacking, and the command that makes the first of them."""
+    forget, seed = lacking[0]
+    more = f", nor for {len(lacking) - 1} other configurations" if len(lacking) > 1 else ""
+    experiment = selection.experiment
+    words = {"--profile": selection.profile, "--dataset": selection.source, "--setting": experiment.setting}
+    words |= {"--forget": forget, "--seed": str(seed), "--precision": experiment.precision}
+    command = " ".join(f"{name} {shlex.quote(word)}" for name, word in words.items())
+    return (
+        f"No retrained run on {experiment.dataset}, {experiment.setting} {forget}, seed {seed}{more}."
+        f" Make it with: unlearn-bench train {command}"
+    )
+
+
+def provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
+    """Returns what was measured, on which model, by what and when."""
+    experiment = selection.experiment
+    images = {run.dataset_digest[:12] for run in runs}
+    dates = sorted({f"{pick(run.finished_at for run in runs):%Y-%m-%d}" for pick in (min, max)})
+    machines = sorted({f"{run.environment.device} on {run.environment.machine}" for run in runs})
+    versions = sorted({run.environment.code_version for run in runs})
+    packages = sorted(
+        {
+            ", ".join(f"{name} {run.environment.packages[name]}" for name in ("torch", "scikit-learn", "python"))
+            for run in runs
+        }
+    )
+    described = ", ".join(f"{name} {value}" for name, value in experiment.model.items() if name != "name")
+    recipe = ", ".join(f"{name} {value}" for name, value in experiment.recipe.items())
+    setting = ", ".join(f"{name} {value}" for name, value in experiment.setting_options.items())
+    is_sequence = any(THEN in words for words in selection.forget)
+    sequence = f" ({THEN}: then, each request from the model after the one before)" if is_sequence else ""
+    per_class = f", {experiment.train_per_class} training images a class" if experiment.train_per_class else ""
+    return [
+        f"Images: {experiment.dataset} (content {', '.join(sorted(images))}){per_class}; setting {experiment.setting}"
+        f"{f' ({setting})' if setting else ''}; "
+        f"forget sets {', '.join(selection.forget)}"
+        f"{sequence}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
+        f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
+        f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
+        f"{' to '.join(dates)}.",
+    ]
+
+
+def stand_ins(entry: TableEntry, placed: Sequence[tuple[Row, Selection]]) -> list[str]:
+    """Returns which data sets are measured in place of the paper's."""
+    pairs = [(row.dataset or entry.dataset, selection.experiment.dataset) for row, selection in placed]
+    return [
+        f"In place of the paper's {paper}: {ours}." for paper, ours in dict.fromkeys(pairs) if paper not in (None, ours)
+    ]
+
+
+def origins(runs: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> list[str]:
+    """Returns which plug-ins the runs are of."""
+    versions = {(run.method, run.spec["version"]) for run in runs if methods[run.method].origin}
+    return [
+        f"Plug-in: {methods[name].label} ({name}) of {methods[name].origin}, version {version}."
+        for name, version in sorted(versions)
+    ]
+
+
+def shortfalls(
+    name: str, rows: Sequence[Row], by_row: Sequence[dict[Configuration, RunRecord]], selection: Selection
+) -> list[str]:
+    """Returns which runs diverged or failed, and how many have not been made."""
+    notes = []
+    for row, runs in zip(rows, by_row, strict=True):
+        for forget, seed in selection.configurations:
+            run = runs.get((forget, seed))
+            if run is not None and run.status != "done":
+                notes.append(f"{row.label or row.method}, forget {forget}, seed {seed}: {run.status}, {run.error}.")
+    missing = sum(len(selection.configurations) - len(runs) for runs in by_row)
+    if missing:
+        options = " --options FILE" if selection.remarks else ""
+        given = f" {selection.given}" if selection.given else ""
+        notes.append(
+            f"{missing} runs have not been made. Make them with: unlearn-bench reproduce --table {name} "
+            f"--profile {selection.profile}{given}{options}"
+        )
+    return notes

@@ -1,0 +1,58 @@
+"""What the record says of every claim of benchmarks.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from unlearn_bench.bench import Bench
+from unlearn_bench.config import Claim
+from unlearn_bench.errors import ConfigError, MissingRunError, OptionError
+from unlearn_bench.report.claims import CurveReader, Judged, Reader, TableReader, judge
+from unlearn_bench.report.curves import curves_of
+from unlearn_bench.report.tables import build_table
+
+
+def verdicts(bench: Bench) -> list[tuple[str, Judged]]:
+    """Returns, of every claim, the data sets of its table or figure, and what the record says.
+
+    What lacks its runs is not measured.
+
+    Raises:
+        ConfigError: a claim that names neither a table nor a figure, or both, or whose test cannot be read.
+        UnknownNameError: it names one that does not exist.
+    """
+    known: dict[tuple[str, str], tuple[str, Callable[[], Reader] | str]] = {}
+    judged = []
+    for claim in bench.benchmarks.claims:
+        place = (claim.table, claim.figure)
+        if place not in known:
+            known[place] = _read(bench, claim)
+        datasets, reader = known[place]
+        if isinstance(reader, str):
+            judged.append((datasets, Judged(claim.says, "not measured", reader)))
+        else:
+            judged.append((datasets, judge(claim.says, claim.test, reader())))
+    return judged
+
+
+def _read(bench: Bench, claim: Claim) -> tuple[str, Callable[[], Reader] | str]:
+    """Returns the data sets of a claim's own rows, and what makes a reader of them, or why there is none."""
+    if bool(claim.table) == bool(claim.figure):
+        raise ConfigError(f"benchmarks.yaml: claims: '{claim.says}' must name a table or a figure, one of them.")
+    datasets: dict[str, None] = {}
+    try:
+        if claim.figure:
+            figure = bench.benchmarks.figure(claim.figure)
+            placed = bench.placed(figure)
+            datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
+            curves = curves_of(claim.figure, figure, placed, bench.store)
+            return ", ".join(datasets), lambda: CurveReader(claim.figure, curves)
+        entry = bench.benchmarks.table(claim.table)
+        placed = bench.placed(entry, plugins=False)
+        datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
+        table = build_table(claim.table, entry, placed, bench.store, without_reference=True)
+        return ", ".join(datasets), lambda: TableReader(table)
+    except MissingRunError as problem:
+        return ", ".join(datasets), str(problem)
+    except OptionError as problem:  # the data set that was chosen has no such setting
+        return "", str(problem)
