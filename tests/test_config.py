@@ -126,8 +126,9 @@ def test_the_file_is_found_upwards_and_results_lie_beside_it(home: Path, monkeyp
         load(Path("nowhere.yaml"))
 
 
-def test_the_demos_options_are_those_that_tuning_chose() -> None:
-    """Nothing in the demo's table was chosen by hand."""
-    tuned = read_tuned(SHIPPED.parent / "results" / "tuned" / "demo.yaml")
-    assert {name: entry.options for name, entry in tuned.items()} == load(SHIPPED).profiles["demo"].options
+@pytest.mark.parametrize("profile", ["demo", "small"])
+def test_a_profiles_options_are_those_that_tuning_chose(profile: str) -> None:
+    """Nothing in its tables was chosen by hand."""
+    tuned = read_tuned(SHIPPED.parent / "results" / "tuned" / f"{profile}.yaml")
+    assert {name: entry.options for name, entry in tuned.items()} == load(SHIPPED).profiles[profile].options
     assert {entry.objective for entry in tuned.values()} == {"honest"}
