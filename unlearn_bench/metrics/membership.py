@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+import numpy.typing as npt
 
 from unlearn_bench.metrics import metric
 from unlearn_bench.outputs import ModelOutputs, Outputs
+
+MAX_STEPS = 100
+TOLERANCE = 1e-10  # of the gradient, a sample
+
+Array = npt.NDArray[np.float64]
 
 
 @metric(label="MIA", bounds=(0, 1), better="near retrained", source="Seo, Kim and Han, appendix B", version=2)
@@ -22,20 +25,55 @@ def mia(outputs: ModelOutputs) -> float:
     (C = 1), as for the linear probes: without standardising, the penalty would decide the attack wherever confidences
     differ only in their third digit.
     """
-    members = confidence(outputs.retain)
     parts = [outputs.test_retain] if outputs.triggered is not None else [outputs.test_retain, outputs.test_forget]
     non_members = np.concatenate([confidence(part) for part in parts])
+    slope, level, mean, std = attack(confidence(outputs.retain), non_members)
+    return float((slope * ((confidence(outputs.forget) - mean) / std) + level > 0).mean())
+
+
+def attack(members: Array, non_members: Array) -> tuple[float, float, float, float]:
+    """Returns slope and level of the attack on standardised confidence, and the mean and deviation that standardise it.
+
+    With two unknowns, Newton's method needs a handful of passes over the samples, where scikit-learn's quasi-Newton
+    solver needs dozens; the objective, and with it the decision, is scikit-learn's.
+
+    Args:
+        members, non_members: (N,) float64 confidences.
+
+    Raises:
+        RuntimeError: no convergence.
+    """
     sides = (members, non_members)
     size = min(len(side) for side in sides)
-    q = np.concatenate(sides)[:, None]  # (N, 1)
-    is_member = np.repeat([1, 0], [len(side) for side in sides])
+    q = np.concatenate(sides)
+    y = np.repeat([1.0, 0.0], [len(side) for side in sides])
     weight = np.concatenate([np.full(len(side), size / len(side)) for side in sides])
-    attack = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=1000))
-    attack.fit(q, is_member, standardscaler__sample_weight=weight, logisticregression__sample_weight=weight)
-    return float(attack.predict(confidence(outputs.forget)[:, None]).mean())
+    mean = float(np.average(q, weights=weight))
+    std = float(np.sqrt(np.average((q - mean) ** 2, weights=weight)))
+    std = std if std > 10 * np.finfo(np.float64).eps * abs(mean) else 1.0  # a constant feature stays as it is
+    x = (q - mean) / std
+
+    theta, step = np.zeros(2), np.zeros(2)
+    before = np.inf
+    for _ in range(MAX_STEPS):
+        z = (theta[0] + step[0]) * x + (theta[1] + step[1])
+        small = np.exp(-np.abs(z))  # one exponential serves loss and probability, and never overflows
+        loss = weight @ (np.maximum(z, 0) - y * z + np.log1p(small)) + (theta[0] + step[0]) ** 2 / 2
+        if loss > before * (1 + 1e-12):
+            step /= 2  # too far: the loss is convex, so a shorter step in the same direction lowers it
+            continue
+        theta, before = theta + step, loss
+        p = np.where(z >= 0, 1, small) / (1 + small)
+        error, bend = weight * (p - y), weight * p * (1 - p)
+        gradient = np.array([error @ x + theta[0], error.sum()])
+        if np.abs(gradient).max() <= TOLERANCE * size:
+            return float(theta[0]), float(theta[1]), mean, std
+        cross = bend @ x
+        step = -np.linalg.solve([[(bend * x) @ x + 1, cross], [cross, bend.sum()]], gradient)
+    raise RuntimeError(f"the membership attack did not converge in {MAX_STEPS} steps")
 
 
-def confidence(outputs: Outputs) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def confidence(outputs: Outputs) -> Array:
     """Returns the largest softmax probability of each sample, (N,) float64."""
-    q: np.ndarray[tuple[int], np.dtype[np.float64]] = outputs.logits.double().softmax(dim=1).amax(dim=1).cpu().numpy()
+    q: Array = outputs.logits.double().softmax(dim=1).amax(dim=1).cpu().numpy()
     return q
