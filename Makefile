@@ -17,7 +17,11 @@ check: $(VENV)/ready-test
 	$(BIN)/mypy
 
 bench: $(VENV)/ready
-	$(BIN)/python benchmarks/metrics_agreement.py
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/training_step.py --width 16 --precision float32 --threads 1 --batch 16 --steps 40
+	$(BIN)/python benchmarks/fisher_diagonal.py
+	$(BIN)/python benchmarks/database.py
+	$(BIN)/python benchmarks/orchestration.py
 
 $(VENV)/ready: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

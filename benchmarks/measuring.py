@@ -59,19 +59,23 @@ def median(seconds: Sequence[float]) -> float:
     return statistics.median(seconds)
 
 
-def gemm_peak(dtype: torch.dtype, size: int = 3072, rounds: int = 7) -> float:
-    """Returns the best rate, in GFLOP/s, of square matrix products of a type with the current number of threads."""
-    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+def gemm_peak(dtype: torch.dtype, rounds: int = 7, device: torch.device | None = None) -> float:
+    """Returns the best rate, in GFLOP/s, of square matrix products of a type: on a CPU with the threads now set."""
+    on_gpu = device is not None and device.type == "cuda"
+    size = 8192 if on_gpu else 3072
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(rounds):
         started = time.perf_counter()
-        a @ b
+        product = a @ b
+        if on_gpu:
+            float(product[0, 0])  # waits for it
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best / 1e9
 
 
-def report(name: str, lines: Sequence[Line], details: Mapping[str, Any], file: str | None = None) -> None:
-    """Prints the figures beside their targets, and writes them with machine, packages and load under results/."""
+def report(name: str, lines: Sequence[Line], details: Mapping[str, Any], folder: Path = RESULTS) -> None:
+    """Prints the figures beside their targets, and writes them with machine, packages and load into a folder."""
     body = [[line.what, f"{line.value:.3g} {line.unit}".strip(), line.target, line.verdict] for line in lines]
     facts: dict[str, Any] = {
         "machine": environment.machine(),
@@ -83,5 +87,6 @@ def report(name: str, lines: Sequence[Line], details: Mapping[str, Any], file: s
     print(f"\n{name}: {facts['machine']}, torch {facts['packages']['torch']}, {facts['threads']} threads")
     print(tabulate(body, ["what", "measured", "target", ""], disable_numparse=True))
     figures = {line.what: {"value": line.value, "unit": line.unit, "target": line.target} for line in lines}
-    target = RESULTS / (file or f"bench-{name}.json")
-    target.write_text(json.dumps({"figures": figures, **details, **facts}, indent=1, ensure_ascii=False) + "\n")
+    (folder / f"bench-{name}.json").write_text(
+        json.dumps({"figures": figures, **details, **facts}, indent=1, ensure_ascii=False) + "\n"
+    )
