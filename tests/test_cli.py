@@ -107,7 +107,7 @@ def test_report_before_any_retrained_run(home: Path) -> None:
     assert ended.returncode == 2
     assert ended.stderr == (
         "No retrained run on digits, class 1, seed 0, nor for 1 other configurations. Make it with: "
-        "unlearn-bench train --profile tiny --dataset digits --setting class --forget 1 --seed 0 --precision float32\n"
+        "unlearn-bench train --profile tiny --dataset digits --setting class --forget 1 --precision float32 --seed 0\n"
     )
 
 

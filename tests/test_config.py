@@ -126,6 +126,13 @@ def test_the_file_is_found_upwards_and_results_lie_beside_it(home: Path, monkeyp
         load(Path("nowhere.yaml"))
 
 
+def test_curves_without_steps_are_refused(home: Path) -> None:
+    file = home / "benchmarks.yaml"
+    file.write_text(file.read_text() + 'figures: {"7": {title: x, kind: curves, rows: [muda], metrics: [da]}}\n')
+    with pytest.raises(ConfigError, match=r"figures\.7 .*curves need metrics and trace_every"):
+        load()
+
+
 @pytest.mark.parametrize("profile", ["demo", "small"])
 def test_a_profiles_options_are_those_that_tuning_chose(profile: str) -> None:
     """Nothing in its tables was chosen by hand."""

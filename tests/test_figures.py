@@ -26,7 +26,7 @@ from unlearn_bench.report.claims import CurveReader, judge
 from unlearn_bench.report.curves import Curves, Line, Trace, curves_of
 from unlearn_bench.report.embedding import clouds_of, embed
 from unlearn_bench.runner import Runner
-from unlearn_bench.tasks import TRACED_METRICS
+from unlearn_bench.tasks import TRACED_METRICS, Task
 
 FIGURES = """
 figures:
@@ -175,6 +175,57 @@ def test_a_claim_reads_the_second_half_of_a_mean_curve() -> None:
     assert judge("", 'diverged("muda") == 1', CurveReader("3", Curves((line,), ()))).verdict == "held"
 
 
+def test_the_end_of_a_curve_is_the_model_that_is_stored(drawn: Bench, machinery: Machinery) -> None:
+    """A cheat without a step, and a method that goes back to an earlier student."""
+    every = replace(drawn.selection.experiment, trace_every=1)
+    here = replace(drawn, selection=replace(drawn.selection, experiment=every, forget=("1",)))
+    rewound = Row(method="scrub", options={"rewind": True, "epochs": 4, "msteps": 4, "lr": 0.3})
+    here.carry_out([Row(method="bias_cheat"), rewound], machinery)
+    for method in ("bias_cheat", "scrub"):
+        (run,) = here.store.runs(method=method)
+        assert run.status == "done"
+        last: dict[str, float] = {}
+        for _, name, value in here.store.curves([run.key], TRACED_METRICS)[run.key]:
+            last[name] = value
+        assert last == {name: run.values[name] for name in TRACED_METRICS}
+
+
+def test_a_failed_run_is_missing_and_one_that_never_began_is_told(
+    drawn: Bench, machinery: Machinery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = drawn.benchmarks.figure("3")
+    real = Runner.problem
+
+    def fails(self: Runner, task: Task, *rest: object) -> object:
+        if task.spec.method == "muda":
+            raise ValueError("no")
+        return real(self, task, *rest)  # type: ignore[arg-type]  # passed on as they came
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Runner, "problem", fails)
+        drawn.reproduce([entry], machinery)
+    with pytest.raises(MissingRunError, match="0 of 2 runs of muda"):
+        curves_of("3", entry, drawn.placed(entry), drawn.store)
+    sequence = Bench.choose(drawn.benchmarks, drawn.store, forget=("1>3",))
+    sequence.reproduce([entry], machinery)
+    curves = curves_of("3", entry, sequence.placed(entry), sequence.store)
+    assert any("NegGrad, forget 1>3, seed 0: diverged" in note for note in curves.notes)
+    invoke("figure", "3", "--forget", "1", "--then", "3", "--output", "sequence.svg")
+    assert judge("", 'diverged("neggrad") == 1', CurveReader("3", curves)).verdict == "held"
+
+
+def test_a_metric_that_is_defined_anew_is_traced_anew(
+    drawn: Bench, machinery: Machinery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = drawn.benchmarks.figure("3")
+    one = replace(drawn, choice={"forget": ("1",)})
+    one.reproduce([entry], machinery)
+    assert one.reproduce([entry], machinery).made == ()
+    monkeypatch.setitem(metrics._entries, "lp_retain", replace(metrics.get("lp_retain"), version=99))
+    one.reproduce([entry], machinery)
+    assert len(one.store.runs(method="muda")) == 2
+
+
 def test_clouds_are_the_stored_features_with_the_forget_set_marked(drawn: Bench, machinery: Machinery) -> None:
     entry = drawn.benchmarks.figure("4")
     said = invoke("reproduce", "--figure", "4", "--workers", "1")
@@ -224,6 +275,7 @@ def test_umap_gives_the_same_points_every_time() -> None:
         (["figure", "33", "--output", "a.png"], UnknownNameError, "No figure named '33'"),
         (["figure", "3", "--table", "3", "--output", "a.png"], OptionError, "--table 3 is of the figure gaps"),
         (["figure", "1", "--embedding", "tsne", "--output", "a.png"], UnknownNameError, "No embedding named 'tsne'"),
+        (["figure", "1", "--output", "a.jpg"], OptionError, "expected a name that ends in .png"),
         (["reproduce"], OptionError, "Give --table or --figure"),
         (["reproduce", "--table", "3", "--figure", "3"], OptionError, "Give --table or --figure"),
         (

@@ -146,7 +146,7 @@ def test_no_table_without_its_reference(bench: Bench) -> None:
         bench.table("3")
     assert str(caught.value) == (
         "No retrained run on digits, class 3, seed 0. Make it with: "
-        "unlearn-bench train --profile tiny --dataset digits --setting class --forget 3 --seed 0 --precision float32"
+        "unlearn-bench train --profile tiny --dataset digits --setting class --forget 3 --precision float32 --seed 0"
     )
 
 

@@ -40,6 +40,7 @@ def test_a_sequence_forgets_all_that_was_asked_for_and_asks_for_the_last(digits:
     assert (split.classes, split.digest) == ((1, 3), both.digest)
     assert torch.equal(both.request, both.forget)
     assert sequence_of("3>1>5") == ["3", "3>1", "3>1>5"]
+    assert divide(digits, "class", "1,2>2,3", {}).classes == (1, 2, 3), "requests may share a class"
     assert canonical_forget("three > 1", "class", ["0", "1", "2", "three"], (), "d") == "3>1"
 
 
@@ -55,7 +56,7 @@ def test_overlapping_random_requests_ask_for_what_is_left(digits: Dataset) -> No
     ("setting", "words", "says"),
     [
         ("class", "1>1", "asks for nothing that is not forgotten"),
-        ("class", "1>1,3", "names a class twice"),
+        ("class", "1>3,3", "names a class twice"),
         ("random", "5>5", "asks for nothing that is not forgotten"),
         ("class", "1>", "Class '' is not in digits"),
         ("backdoor", "1>2", "is a sequence of them. Give one forget set."),

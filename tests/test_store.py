@@ -75,3 +75,13 @@ def test_the_database_is_safe_by_its_pragmas(bench: Bench) -> None:
     with bench.store._engine.connect() as connection:
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys")]
     assert found == ["wal", 1]
+
+
+def test_a_database_of_another_version_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "runs.sqlite"
+    Store(f"sqlite:///{file}")
+    with sqlite3.connect(file) as raw:
+        raw.execute("ALTER TABLE models DROP COLUMN trace_seconds")
+    raw.close()
+    with pytest.raises(StoreError, match=r"made by another version of unlearn-bench: it lacks models\.trace_seconds"):
+        Store(f"sqlite:///{file}")

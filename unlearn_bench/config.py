@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unlearn_bench.errors import ConfigError, did_you_mean, unknown_name
 
@@ -119,6 +119,12 @@ class FigureEntry(Measured):
 
     kind: Literal["features", "curves"]
     trace_every: int = Field(default=0, ge=0, description="of curves: the steps between two measurements")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> FigureEntry:
+        if (self.kind == "curves") != bool(self.metrics and self.trace_every):
+            raise ValueError("curves need metrics and trace_every, at least 1, and features have neither")
+        return self
 
 
 class Claim(_Strict):

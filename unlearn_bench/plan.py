@@ -16,7 +16,7 @@ from unlearn_bench.options import complete
 from unlearn_bench.selection import Selection
 from unlearn_bench.spec import THEN, RunSpec, sequence_of
 from unlearn_bench.store import Store
-from unlearn_bench.tasks import Task, measured
+from unlearn_bench.tasks import Task, measured, version_of
 
 ORIGINAL = "original"  # the method whose weights every approximate method starts from
 
@@ -85,7 +85,7 @@ def make_plan(
             experiment=experiment,
             forget=split.name,
             method=method.name,
-            version=method.revision,
+            version=version_of(method, experiment),
             options=options,
             seed=seed,
             dataset_digest=dataset.digest,

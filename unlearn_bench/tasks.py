@@ -79,6 +79,17 @@ def measured(experiment: Experiment) -> list[Metric]:
     return [metric for metric in metrics if not metric.settings or experiment.setting in metric.settings]
 
 
+def version_of(method: Method, experiment: Experiment) -> str:
+    """Returns the version of a method's runs: its own and, of traced runs, that of what is measured on the way.
+
+    So a metric that is defined anew has its curves traced anew.
+    """
+    if method.from_scratch or not experiment.trace_every:
+        return method.revision
+    traced = ", ".join(f"{name} {metrics.get(name).revision}" for name in TRACED_METRICS)
+    return f"{method.revision}, traced by {traced}"
+
+
 def give(task: Task, split: ForgetSplit) -> Given:
     """Returns the images that the task's method declares to need, and nothing else of the data set."""
     spec, train, train_set = task.spec, split.train, task.method.train_set

@@ -29,17 +29,20 @@ def figure(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,
+    then: arg.Then = None,
     seed: arg.Seed = None,
+    precision: arg.Precision = None,
     options: arg.Options = None,
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
     """Draw a figure of what the database holds; `reproduce --figure NAME` makes what it needs."""
-    from unlearn_bench.report.figures import save
+    from unlearn_bench.report.figures import check_suffix, save
 
+    check_suffix(output)
     if embedding not in (None, *EMBEDDINGS):
         raise unknown_name("embedding", embedding, EMBEDDINGS)
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, None, create=False, options=options)
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, False, options, then)
     if name != "gaps" and table is not None:
         raise OptionError(f"--table {table} is of the figure gaps, and the figure is {name}. Leave one of them out.")
     save(_gaps(bench, table or "3") if name == "gaps" else _of_paper(bench, name, embedding), output)

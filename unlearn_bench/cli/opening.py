@@ -86,6 +86,7 @@ def carry_out(
     """
     from unlearn_bench.bench import Machinery
     from unlearn_bench.report.listing import list_values
+    from unlearn_bench.report.notes import given_words, remarks_on
     from unlearn_bench.terminal import Watch
 
     entries: list[Measured] = [bench.benchmarks.table(name) for name in tables]
@@ -101,15 +102,13 @@ def carry_out(
     if show:
         found = [run for run in bench.recorded(outcome.runs) if run.method in show]
         typer.echo(list_values(found, bench.store.metrics()))
-        for remark in bench.selection.remarks:
-            if remark.startswith(tuple(f"Options of {name}:" for name in show)):
-                typer.echo(remark)
+        for remark in remarks_on(bench.selection, show):
+            typer.echo(remark)
     for name in tables:
         typer.echo("")
         show_table(bench.table(name), "text")
     if figure:
-        given = f" {bench.selection.given}" if bench.selection.given else ""
-        command = f"unlearn-bench figure {figure} --profile {bench.selection.profile}{given}"
+        command = f"unlearn-bench figure {figure} --profile {bench.selection.profile}{given_words(bench.selection)}"
         typer.echo(f"Draw it with: {command} --output figure-{figure}.png")
     if outcome.failures:
         raise typer.Exit(1)

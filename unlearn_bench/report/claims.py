@@ -110,10 +110,10 @@ class CurveReader(Reader):
         self.functions = {"swing": self.swing, "end": self.end, "diverged": self.diverged}
 
     def swing(self, row: str, metric: str) -> float:
-        return self._noted(f"{row} {metric} swing", self._line(row, metric).swing)
+        return self._noted(f"{row} {metric} swing", self._line(row, metric, with_steps=True).swing)
 
     def end(self, row: str, metric: str) -> float:
-        return self._noted(f"{row} {metric} end", self._line(row, metric).mean[-1][1])
+        return self._noted(f"{row} {metric} end", self._line(row, metric, with_steps=True).mean[-1][1])
 
     def diverged(self, row: str) -> float:
         traces = self._line(row, self.curves.lines[0].metric).traces
@@ -123,11 +123,11 @@ class CurveReader(Reader):
         self.read.append(f"{what} {value:.4g}")
         return value
 
-    def _line(self, name: str, metric: str) -> Line:
+    def _line(self, name: str, metric: str, *, with_steps: bool = False) -> Line:
         lines = [line for line in self.curves.lines if line.metric == metric and name in (line.label, line.method)]
         if len(lines) != 1:
             raise TypeError(f"figure {self.name} has {len(lines)} curves of {metric} of '{name}'")
-        if not lines[0].mean:
+        if not (lines[0].mean if with_steps else lines[0].traces):
             raise NotMeasuredError(f"figure {self.name} has no steps of {name}")
         return lines[0]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from unlearn_bench.config import Measured, Row
 from unlearn_bench.errors import MissingRunError
+from unlearn_bench.report.notes import given_words, remarks_on
 from unlearn_bench.report.tables import by_selection, comparable_runs, label_of, runs_of_row
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
@@ -40,12 +41,13 @@ class Line:
 
     @property
     def mean(self) -> list[tuple[int, float]]:
-        """(step, mean over configurations) of every step that all of them have."""
+        """(step, mean over configurations) of every step that all of them have that made any."""
         values: dict[int, list[float]] = {}
-        for trace in self.traces:
+        traces = [trace for trace in self.traces if trace.points]
+        for trace in traces:
             for step, value in trace.points:
                 values.setdefault(step, []).append(value)
-        shared = [(step, found) for step, found in sorted(values.items()) if len(found) == len(self.traces)]
+        shared = [(step, found) for step, found in sorted(values.items()) if len(found) == len(traces)]
         return [(step, statistics.fmean(found)) for step, found in shared]
 
     @property
@@ -77,12 +79,12 @@ def curves_of(name: str, entry: Measured, placed: Sequence[tuple[Row, Selection]
     for selection, rows in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
         for row in rows:
-            runs = runs_of_row(recorded, row, selection)
+            runs = {pair: run for pair, run in runs_of_row(recorded, row, selection).items() if run.status != "failed"}
             if len(runs) < len(selection.configurations):
+                command = f"reproduce --figure {name} --profile {selection.profile}{given_words(selection)}"
                 raise MissingRunError(
                     f"Figure {name} has {len(runs)} of {len(selection.configurations)} runs of {row.method}. Make them "
-                    f"with: unlearn-bench reproduce --figure {name} --profile {selection.profile}"
-                    f"{f' {selection.given}' if selection.given else ''}"
+                    f"with: unlearn-bench {command}"
                 )
             points = store.curves([run.key for run in runs.values()], entry.metrics)
             label, is_reference = label_of(row, methods), methods[row.method].is_reference
@@ -100,6 +102,10 @@ def curves_of(name: str, entry: Measured, placed: Sequence[tuple[Row, Selection]
             if not is_reference:
                 stated = ", ".join(f"{option} {value}" for option, value in selection.overrides(row).items())
                 notes[f"{label}: {stated or 'options as the method has them'}."] = None
+                notes.update(dict.fromkeys(remarks_on(selection, [row.method])))
+                for (forget, seed), run in runs.items():
+                    if run.status == "diverged":
+                        notes[f"{label}, forget {forget}, seed {seed}: diverged, {run.error}."] = None
                 seconds += sum(run.model.method_seconds for run in runs.values() if run.model)
                 traced += sum(run.model.trace_seconds for run in runs.values() if run.model)
         experiment = selection.experiment

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from unlearn_bench.artefacts import is_intact
 from unlearn_bench.config import Row
 from unlearn_bench.errors import MissingRunError, OptionError
+from unlearn_bench.report.notes import given_words, remarks_on
 from unlearn_bench.report.tables import comparable_runs, label_of, runs_of_row
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
@@ -96,7 +97,8 @@ def clouds_of(
         f"{experiment.setting} {selection.forget[0]}, profile {selection.profile}; × is D_f. Each panel is embedded by "
         "itself."
     )
-    return Clouds(tuple(panels), store.class_names(experiment.key)[0], (note,))
+    remarks = dict.fromkeys(remark for row, selection in placed for remark in remarks_on(selection, [row.method]))
+    return Clouds(tuple(panels), store.class_names(experiment.key)[0], (note, *remarks))
 
 
 def embed(features: Any, embedding: Embedding) -> Any:
@@ -128,8 +130,7 @@ def _features(name: str, row: Row, selection: Selection, run: RunRecord | None, 
                 found = {}
             if {"train.features", "train.labels"} <= found.keys():
                 return found["train.features"], found["train.labels"]
-    given = f" {selection.given}" if selection.given else ""
     raise MissingRunError(
         f"Figure {name} has no {lacking} of {row.method}, forget {selection.forget[0]}. Make them with: unlearn-bench "
-        f"reproduce --figure {name} --profile {selection.profile}{given}"
+        f"reproduce --figure {name} --profile {selection.profile}{given_words(selection)}"
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.notes import Configuration
+from unlearn_bench.report.notes import Configuration, words_of
 from unlearn_bench.report.tables import RETRAINED, by_selection, comparable_runs, label_of, runs_of_row
 from unlearn_bench.report.ties import CONFIDENCE, RESAMPLES, Values, differences_of, tied
 from unlearn_bench.selection import Selection
@@ -57,21 +57,21 @@ class Distance:
     inside: bool
 
 
-def noise_floor(retrained: Values, metric: str, forget: Sequence[str]) -> Floor:
+def noise_floor(retrained: Values, metric: str, forget: Sequence[str], words: str = "") -> Floor:
     """Returns the floor of a metric from the retrained models of those seeds that have all the forget sets.
 
     Raises:
         MissingRunError: fewer than two such seeds.
     """
     by_seed: dict[int, dict[str, float]] = defaultdict(dict)
-    for (words, seed), values in retrained.items():
-        if metric in values and words in forget:
-            by_seed[seed][words] = values[metric]
+    for (name, seed), values in retrained.items():
+        if metric in values and name in forget:
+            by_seed[seed][name] = values[metric]
     means = [statistics.fmean(found.values()) for found in by_seed.values() if len(found) == len(set(forget))]
     if len(means) < 2:
         raise MissingRunError(
             "A noise floor needs retrained models of two seeds or more on every forget set. Make them with: "
-            "unlearn-bench train --seed 0 --seed 1"
+            f"unlearn-bench train{words} --seed 0 --seed 1"
         )
     gaps = [abs(one - other) for one, other in itertools.combinations(means, 2)]
     return Floor(len(means), statistics.fmean(gaps), max(gaps))
@@ -122,7 +122,8 @@ def describe_floor(
     for selection, rows in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
         retrained = _retrained(recorded, selection)
-        floors = {metric: noise_floor(retrained, metric, selection.forget) for metric in entry.metrics}
+        words = words_of(selection)
+        floors = {metric: noise_floor(retrained, metric, selection.forget, words) for metric in entry.metrics}
         notes.append(_floor_note(floors))
         shown = [row for row in rows if row.method != RETRAINED]
         found = [values_of(list(runs_of_row(recorded, row, selection).values())) for row in shown]

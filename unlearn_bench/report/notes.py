@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.selection import Selection
@@ -13,17 +14,36 @@ from unlearn_bench.store.records import MethodRecord, RunRecord
 Configuration = tuple[str, int]  # forget set, seed
 
 
+def remarks_on(selection: Selection, methods: Sequence[str]) -> list[str]:
+    """Returns where the options of these methods come from, where that is not the profile."""
+    return [
+        remark for remark in selection.remarks if remark.startswith(tuple(f"Options of {name}:" for name in methods))
+    ]
+
+
+def given_words(selection: Selection) -> str:
+    """Returns the words of the user's command line that lead to the selection, for the next command."""
+    given = f" {selection.given}" if selection.given else ""
+    return f"{given} --options FILE" if selection.remarks else given
+
+
+def words_of(selection: Selection) -> str:
+    """Returns the words of a command line that choose the selection's experiment and forget sets."""
+    experiment = selection.experiment
+    words = [("--profile", selection.profile), ("--dataset", selection.source), ("--setting", experiment.setting)]
+    words += [*(("--forget", each) for each in selection.forget), ("--precision", experiment.precision)]
+    return "".join(f" {name} {shlex.quote(word)}" for name, word in words)
+
+
 def missing_reference(selection: Selection, lacking: Sequence[Configuration]) -> str:
     """Returns that retrained runs are lacking, and the command that makes the first of them."""
     forget, seed = lacking[0]
     more = f", nor for {len(lacking) - 1} other configurations" if len(lacking) > 1 else ""
     experiment = selection.experiment
-    words = {"--profile": selection.profile, "--dataset": selection.source, "--setting": experiment.setting}
-    words |= {"--forget": forget, "--seed": str(seed), "--precision": experiment.precision}
-    command = " ".join(f"{name} {shlex.quote(word)}" for name, word in words.items())
+    command = f"unlearn-bench train{words_of(replace(selection, forget=(forget,)))} --seed {seed}"
     return (
         f"No retrained run on {experiment.dataset}, {experiment.setting} {forget}, seed {seed}{more}."
-        f" Make it with: unlearn-bench train {command}"
+        f" Make it with: {command}"
     )
 
 
@@ -86,10 +106,8 @@ def shortfalls(
                 notes.append(f"{row.label or row.method}, forget {forget}, seed {seed}: {run.status}, {run.error}.")
     missing = sum(len(selection.configurations) - len(runs) for runs in by_row)
     if missing:
-        options = " --options FILE" if selection.remarks else ""
-        given = f" {selection.given}" if selection.given else ""
         notes.append(
             f"{missing} runs have not been made. Make them with: unlearn-bench reproduce --table {name} "
-            f"--profile {selection.profile}{given}{options}"
+            f"--profile {selection.profile}{given_words(selection)}"
         )
     return notes

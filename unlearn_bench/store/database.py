@@ -49,6 +49,7 @@ class Database:
                     sqlite.write_ahead(self._engine)
                 with self._writer.begin() as connection:
                     Base.metadata.create_all(connection)
+            self._check_schema()
         except (ArgumentError, NoSuchModuleError):
             raise StoreError(
                 f"'{url}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
@@ -60,6 +61,27 @@ class Database:
             ) from None
         except (SQLAlchemyError, OSError) as problem:
             raise StoreError(f"The database {self.shown_url} cannot be opened: {_reason(problem)}.") from None
+
+    def _check_schema(self) -> None:
+        """Checks that tables and columns are there that this version reads.
+
+        Raises:
+            StoreError: the database was made by another version.
+        """
+        found = inspect(self._engine).get_multi_columns()
+        there = {table: {column["name"] for column in columns} for (_, table), columns in found.items()}
+        lacking = [
+            f"{table.name}.{column.name}"
+            for table in Base.metadata.sorted_tables
+            for column in table.columns
+            if column.name not in there.get(table.name, ())
+        ]
+        if lacking:
+            raise StoreError(
+                f"The database {self.shown_url} was made by another version of unlearn-bench: it lacks "
+                f"{', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}. Read it with that version, or give --db "
+                "the name of a new one."
+            )
 
     @contextmanager
     def session(self) -> Iterator[Session]:

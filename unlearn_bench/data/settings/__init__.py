@@ -74,7 +74,8 @@ def divide(dataset: Dataset, name: str, forget: str, options: Mapping[str, Any])
         raise DataError(f"The last request of '{forget}' asks for nothing that is not forgotten by then. Leave it out.")
     if len(everything) == len(dataset.train):
         raise DataError(f"The sequence '{forget}' leaves no image. Leave a request out.")
-    whole = divided(",".join(requests)) if entry.names_classes else replace(parts[-1], forget=everything)
+    named = dict.fromkeys(each for part in parts for each in part.name.split(","))  # requests may share a class
+    whole = divided(",".join(named)) if entry.names_classes else replace(parts[-1], forget=everything)
     return replace(whole, name=THEN.join(part.name for part in parts), earlier=earlier)
 
 

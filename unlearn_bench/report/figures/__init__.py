@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unlearn_bench.artefacts import durable
 from unlearn_bench.errors import OptionError
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -32,20 +33,28 @@ def caption(figure: Any, sentences: Sequence[str]) -> None:
     figure.supxlabel(textwrap.fill(" ".join(sentences), int(17 * figure.get_figwidth())), fontsize=7)
 
 
+def check_suffix(file: Path) -> None:
+    """Checks that the name says what kind of picture is wanted.
+
+    Raises:
+        OptionError: another suffix than .png, .svg or .pdf.
+    """
+    if file.suffix not in SUFFIXES:
+        raise OptionError(f"The figure's file is '{file.name}', expected a name that ends in {', '.join(SUFFIXES)}.")
+
+
 def save(figure: Any, file: Path) -> None:
     """Writes a figure, the same bytes every time.
 
     Raises:
         OptionError: another suffix than .png, .svg or .pdf, or a file that cannot be written.
     """
-    if file.suffix not in SUFFIXES:
-        raise OptionError(f"The figure's file is '{file.name}', expected a name that ends in {', '.join(SUFFIXES)}.")
+    check_suffix(file)
     from matplotlib import rc_context
 
     undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[file.suffix]
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with rc_context({"svg.hashsalt": "unlearn-bench", "svg.fonttype": "none"}):
-            figure.savefig(file, dpi=150, metadata=undated)
+        with durable(file) as part, rc_context({"svg.hashsalt": "unlearn-bench", "svg.fonttype": "none"}):
+            figure.savefig(part, dpi=150, metadata=undated, format=file.suffix[1:])
     except OSError as problem:
         raise OptionError(f"{file} cannot be written: {problem.strerror}. Name another file.") from None

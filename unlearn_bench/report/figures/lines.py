@@ -47,11 +47,13 @@ def line_plot(title: str, curves: Curves, metrics: dict[str, MetricRecord]) -> A
 
 
 def _draw(panel: Any, line: Line, color: Any, stroke: Any, marker: str) -> None:
-    for trace in line.traces:
+    for trace in (trace for trace in line.traces if trace.points):
         panel.plot(*zip(*trace.points, strict=True), color=color, linestyle=stroke, linewidth=0.5, alpha=0.5)
         if trace.diverged:
             panel.plot(*trace.points[-1], "x", color=color, markersize=6)
     mean = line.mean
+    if not mean:
+        return
     every = max(1, len(mean) // 8)
     panel.plot(
         *zip(*mean, strict=True),
