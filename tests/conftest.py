@@ -92,9 +92,7 @@ def make_problem(
     digits: Dataset, split: ForgetSplit, method: Method | None = None, images: int = 24
 ) -> UnlearningProblem:
     network = build({"name": "resnet18", "width": 4, "groups": 2}, channels=1, classes=10, seed=7).eval()
-    is_forget = torch.zeros(len(digits.train), dtype=torch.bool)
-    is_forget[split.forget] = True
-    forget, retain = digits.train[split.forget[:images]], digits.train[torch.nonzero(~is_forget)[:images, 0]]
+    forget, retain = digits.train[split.forget[:images]], digits.train[torch.nonzero(~split.is_forget)[:images, 0]]
     nothing = retain[torch.zeros(0, dtype=torch.int64)]
     train_set = method.train_set if method else "D'_r ∪ D_f"
     return UnlearningProblem(

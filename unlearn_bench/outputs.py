@@ -144,9 +144,11 @@ def predict_all(network: Classifier, test: Images, split: ForgetSplit, normalise
 def arrange(predictions: Predictions, split: ForgetSplit) -> ModelOutputs:
     """Returns a model's predictions divided as the data set is."""
     train, tested, triggered = predictions.train, predictions.test, predictions.triggered
-    is_forget = torch.zeros(len(train), dtype=torch.bool)
-    is_forget[split.forget] = True
-    retain, forget, test_retain = train.where(~is_forget), train.where(is_forget), tested.where(split.test_retain)
+    retain, forget, test_retain = (
+        train.where(~split.is_forget),
+        train.where(split.is_forget),
+        tested.where(split.test_retain),
+    )
     if triggered is None or split.target is None:
         return ModelOutputs(retain, forget, test_retain, tested.where(split.test_forget))
     others = triggered.where(triggered.labels != split.target)

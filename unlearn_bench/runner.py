@@ -251,15 +251,8 @@ class Runner:
                 device=environment.describe_device(self.device),
             ),
             evaluation_seconds=0.0,
-            forget_members=_bits(split),
+            forget_members=np.packbits(split.is_forget.numpy()).tobytes(),
         )
-
-
-def _bits(split: ForgetSplit) -> bytes:
-    """Returns a bit for each training image, eight a byte: whether it belongs to D_f."""
-    members = np.zeros(len(split.train), dtype=bool)
-    members[split.forget.numpy()] = True
-    return np.packbits(members).tobytes()
 
 
 @contextlib.contextmanager

@@ -93,9 +93,7 @@ def version_of(method: Method, experiment: Experiment) -> str:
 def give(task: Task, split: ForgetSplit) -> Given:
     """Returns the images that the task's method declares to need, and nothing else of the data set."""
     spec, train, train_set = task.spec, split.train, task.method.train_set
-    is_forget = torch.zeros(len(train), dtype=torch.bool)
-    is_forget[split.forget] = True
-    asked = train[split.request]
+    is_forget, asked = split.is_forget, train[split.request]
     nothing = train[torch.zeros(0, dtype=torch.int64)]
     seed = spec.derive_seed("retain subset", uses_method=False)
     share, held_seed = spec.experiment.held_out, spec.derive_seed("held out", uses_method=False)

@@ -9,6 +9,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unlearn_bench.artefacts import durable
 from unlearn_bench.config import Scalar, read_yaml
 from unlearn_bench.errors import ConfigError
 
@@ -99,9 +100,5 @@ def write_tuned(file: Path, method: str, entry: Tuned) -> None:
     entries[method] = entry
     check_writable(file)
     content = {name: entries[name].model_dump() for name in sorted(entries)}
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
+    with durable(file) as part:
         part.write_text(HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from unlearn_bench.bench import Bench
 from unlearn_bench.config import Claim
 from unlearn_bench.errors import ConfigError, MissingRunError, OptionError
@@ -21,7 +19,7 @@ def verdicts(bench: Bench) -> list[tuple[str, Judged]]:
         ConfigError: a claim that names neither a table nor a figure, or both, or whose test cannot be read.
         UnknownNameError: it names one that does not exist.
     """
-    known: dict[tuple[str, str], tuple[str, Callable[[], Reader] | str]] = {}
+    known: dict[tuple[str, str], tuple[str, Reader | str]] = {}
     judged = []
     for claim in bench.benchmarks.claims:
         place = (claim.table, claim.figure)
@@ -31,12 +29,12 @@ def verdicts(bench: Bench) -> list[tuple[str, Judged]]:
         if isinstance(reader, str):
             judged.append((datasets, Judged(claim.says, "not measured", reader)))
         else:
-            judged.append((datasets, judge(claim.says, claim.test, reader())))
+            judged.append((datasets, judge(claim.says, claim.test, reader)))
     return judged
 
 
-def _read(bench: Bench, claim: Claim) -> tuple[str, Callable[[], Reader] | str]:
-    """Returns the data sets of a claim's own rows, and what makes a reader of them, or why there is none."""
+def _read(bench: Bench, claim: Claim) -> tuple[str, Reader | str]:
+    """Returns the data sets of a claim's own rows, and a reader of them, or why there is none."""
     if bool(claim.table) == bool(claim.figure):
         raise ConfigError(f"benchmarks.yaml: claims: '{claim.says}' must name a table or a figure, one of them.")
     datasets: dict[str, None] = {}
@@ -46,12 +44,12 @@ def _read(bench: Bench, claim: Claim) -> tuple[str, Callable[[], Reader] | str]:
             placed = bench.placed(figure)
             datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
             curves = curves_of(claim.figure, figure, placed, bench.store)
-            return ", ".join(datasets), lambda: CurveReader(claim.figure, curves)
+            return ", ".join(datasets), CurveReader(claim.figure, curves)
         entry = bench.benchmarks.table(claim.table)
         placed = bench.placed(entry, plugins=False)
         datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
         table = build_table(claim.table, entry, placed, bench.store, without_reference=True)
-        return ", ".join(datasets), lambda: TableReader(table)
+        return ", ".join(datasets), TableReader(table)
     except MissingRunError as problem:
         return ", ".join(datasets), str(problem)
     except OptionError as problem:  # the data set that was chosen has no such setting

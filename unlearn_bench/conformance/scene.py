@@ -96,11 +96,9 @@ class Scene:
             normalise: in place of the data set's own.
         """
         split = divide(self.dataset, "class", forget, {})
-        is_forget = torch.zeros(len(self.dataset.train), dtype=torch.bool)
-        is_forget[split.forget] = True
         train, (start_f, start_r) = self.dataset.train, ((skip or {}).get(part, 0) for part in ("forget", "retain"))
         chosen = split.forget[start_f : start_f + images]
-        kept = torch.nonzero(~is_forget)[start_r : start_r + images, 0]
+        kept = torch.nonzero(~split.is_forget)[start_r : start_r + images, 0]
         nothing = train[torch.zeros(0, dtype=torch.int64)]
         start = network or self.group_norm
         if method.from_scratch:

@@ -149,6 +149,13 @@ class ForgetSplit:
     earlier: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     @property
+    def is_forget(self) -> Tensor:
+        """(N,) bool, on the CPU: whether each training image is in D_f."""
+        members = torch.zeros(len(self.train), dtype=torch.bool)
+        members[self.forget] = True
+        return members
+
+    @property
     def request(self) -> Tensor:
         """(M − L,) int64, sorted positions of what is asked for now: all of ``forget`` but of a sequence."""
         return self.forget[~torch.isin(self.forget, self.earlier)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from unlearn_bench.artefacts import durable
 from unlearn_bench.data import DatasetReader, Location, Splits
 from unlearn_bench.data.loading import canonical
 from unlearn_bench.spec import digest_of
@@ -56,9 +56,6 @@ def _read(file: Path) -> Splits:
 
 
 def _write(splits: Splits, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     arrays = {name: value for name, value in splits.__dict__.items() if name not in NAMES and value is not None}
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        part = Path(scratch) / "part"
+    with durable(target) as part:
         save_file(arrays, part, metadata={kind: json.dumps(getattr(splits, kind)) for kind in NAMES})
-        part.replace(target)

@@ -55,6 +55,7 @@ def judge(says: str, test: str, reader: Reader) -> Judged:
     Raises:
         ConfigError: the test is none of that.
     """
+    reader.read.clear()  # what an earlier claim read
     try:
         holds = bool(_evaluate(ast.parse(test, mode="eval").body, reader.functions))
     except NotMeasuredError as lacking:

@@ -76,12 +76,10 @@ def clouds_of(
                 f"Figure {name} shows one configuration, and {len(selection.configurations)} are chosen. Give --forget "
                 "and --seed once."
             )
-        runs = runs_of_row(comparable_runs(selection.experiment.key, store), row, selection)
-        run = next((run for run in runs.values() if run.status == "done"), None)
-        features, labels = _features(name, row, selection, run, store)
-        members = np.unpackbits(np.frombuffer(store.forget_members(run.key), np.uint8), count=len(labels))  # type: ignore[union-attr]  # _features raises
+        run, features, labels = _features(name, row, selection, store)
+        members = np.unpackbits(np.frombuffer(store.forget_members(run.key), np.uint8), count=len(labels))
         chosen = np.sort(np.random.default_rng(SEED).permutation(len(labels))[:POINTS])
-        da = f", {metrics['da'].label} {run.values['da']:.2f}" if run and "da" in run.values else ""
+        da = f", {metrics['da'].label} {run.values['da']:.2f}" if "da" in run.values else ""
         panels.append(
             Cloud(
                 title=f"{label_of(row, methods)}{da}",
@@ -118,8 +116,10 @@ def embed(features: Any, embedding: Embedding) -> Any:
     return UMAP(random_state=SEED, n_jobs=1).fit_transform(features)  # a fixed seed needs one job
 
 
-def _features(name: str, row: Row, selection: Selection, run: RunRecord | None, store: Store) -> tuple[Any, Any]:
-    """Returns features (N, d) float32 and labels (N,) int64 of a run's training images."""
+def _features(name: str, row: Row, selection: Selection, store: Store) -> tuple[RunRecord, Any, Any]:
+    """Returns the run of a row with features (N, d) float32 and labels (N,) int64 of its training images."""
+    runs = runs_of_row(comparable_runs(selection.experiment.key, store), row, selection)
+    run = next((run for run in runs.values() if run.status == "done"), None)
     lacking = "run" if run is None else "intact outputs"
     if run is not None and run.outputs is not None:
         file = store.outputs_folder / run.outputs.file
@@ -129,7 +129,7 @@ def _features(name: str, row: Row, selection: Selection, run: RunRecord | None, 
             except SafetensorError:
                 found = {}
             if {"train.features", "train.labels"} <= found.keys():
-                return found["train.features"], found["train.labels"]
+                return run, found["train.features"], found["train.labels"]
     raise MissingRunError(
         f"Figure {name} has no {lacking} of {row.method}, forget {selection.forget[0]}. Make them with: unlearn-bench "
         f"reproduce --figure {name} --profile {selection.profile}{given_words(selection)}"

@@ -18,9 +18,9 @@ def cloud_plot(title: str, clouds: Clouds) -> Any:
 
     Up to twenty classes have their name where the median of their retained points lies; more are grey.
     """
-    from matplotlib import colormaps
-
     figure = blank(SIDE * len(clouds.panels), SIDE + 0.7)
+    from matplotlib import colormaps  # blank() has told who lacks it
+
     panels = figure.subplots(1, len(clouds.panels), squeeze=False)[0]
     many = len(clouds.classes) > NAMED_CLASSES
     for panel, cloud in zip(panels, clouds.panels, strict=True):
