@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 # a part may import those before it, and those it names beside
 ORDER = [
     "errors", "progress", "registry", "options", "spec", "artefacts", "kernels", "journal", "data", "models", "budget",
-    "curvature", "training", "outputs", "checkpoints", "methods", "metrics", "config", "selection", "tuned", "store",
-    "report", "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "catalogue", "bench",
+    "curvature", "kmeans", "training", "outputs", "checkpoints", "methods", "metrics", "config", "selection", "tuned",
+    "store", "report", "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "catalogue", "bench",
     "verdicts", "tuning", "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import CIFAR10
 
 from unlearn_bench.data import Labels, Location, Pixels
 from unlearn_bench.data.parquet import read_parquet
@@ -23,20 +22,22 @@ class Source:
         title: as people write it.
         folder: of the Parquet copies, within the data folder.
         label: the Parquet column of labels.
-        layout: torchvision's class, which verifies checksums.
+        layout: name of torchvision's class, which verifies checksums.
+        base_folder: of torchvision's layout.
         members: names, as patterns, of the files of torchvision's layout.
     """
 
     title: str
     folder: str
     label: str
-    layout: type[CIFAR10]
+    layout: str
+    base_folder: str
     members: tuple[str, ...]
 
     def files(self, location: Location) -> list[Path]:
         """Returns the files that would be read."""
         parquet = self._parquet(location, "train") + self._parquet(location, "test")
-        root = location.folder / self.layout.base_folder
+        root = location.folder / self.base_folder
         return parquet or sorted(path for name in self.members for path in root.glob(name) if path.is_file())
 
     def read(self, location: Location) -> tuple[Part, Part]:
@@ -59,14 +60,17 @@ class Source:
         return pixels, labels
 
     def _torchvision(self, location: Location, *, is_train: bool) -> Part:
+        # imported where it is needed: it takes a second, which no other source should wait for
+        from torchvision import datasets as offered
+
         try:
-            found = self.layout(location.folder, train=is_train, download=location.download)
+            found = getattr(offered, self.layout)(location.folder, train=is_train, download=location.download)
         except (RuntimeError, OSError) as problem:
             if location.download:
                 raise DataError(f"{self.title} could not be downloaded to {location.folder}: {problem}.") from None
             raise DataError(
                 f"No {self.title} in {location.folder}: expected {self.folder}/train-*.parquet and test-*.parquet, or "
-                f"an intact {self.layout.base_folder}/. Name its folder with --data, or fetch it with --download."
+                f"an intact {self.base_folder}/. Name its folder with --data, or fetch it with --download."
             ) from None
         pixels = found.data.transpose(0, 3, 1, 2)  # torchvision keeps (N, H, W, C)
         return np.ascontiguousarray(pixels), np.asarray(found.targets, dtype=np.int64)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from torchvision.datasets import CIFAR10
-
 from unlearn_bench.data import Location, Splits, dataset
 from unlearn_bench.data.cifar import Source
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-SOURCE = Source("CIFAR-10", "cifar10", "label", CIFAR10, ("*_batch*",))
+SOURCE = Source("CIFAR-10", "cifar10", "label", "CIFAR10", "cifar-10-batches-py", ("*_batch*",))
 
 
 @dataset(label="CIFAR-10", source="Krizhevsky 2009", files=SOURCE.files)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from torchvision.datasets import CIFAR100
 
 from unlearn_bench.data import Location, Splits, dataset
 from unlearn_bench.data.cifar import Source
@@ -36,7 +35,7 @@ COARSE = tuple(
 )
 
 
-SOURCE = Source("CIFAR-100", "cifar100", "fine_label", CIFAR100, ("train", "test", "meta"))
+SOURCE = Source("CIFAR-100", "cifar100", "fine_label", "CIFAR100", "cifar-100-python", ("train", "test", "meta"))
 
 
 @dataset(label="CIFAR-100", source="Krizhevsky 2009", files=SOURCE.files)

@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from unlearn_bench.metrics import metric
 from unlearn_bench.outputs import ModelOutputs
 
-GRADIENT_TOLERANCE = 1e-6  # largest component of the gradient at which a probe counts as solved
+GRADIENT_TOLERANCE = 1e-6  # largest component of the gradient, by V of :func:`_solve`, at which a probe is solved
 MAX_ITERATIONS = 10_000
 
 
@@ -70,34 +71,46 @@ def probe(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> f
     x = train_x.double()
     mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
     std = torch.where(std > 0, std, torch.ones_like(std))
-    x = (x - mean) / std  # (n, d)
     present, y = torch.unique(train_y, return_inverse=True)
-    weights = _solve(x, y, len(present))
-    scores = ((test_x.double() - mean) / std) @ weights[:-1] + weights[-1]  # (N, K)
+    weights, bias = _solve((x - mean) / std, y, len(present))
+    scores = ((test_x.double() - mean) / std) @ weights.T + bias  # (N, K)
     return 100 * float((present[scores.argmax(dim=1)] == test_y).double().mean())
 
 
-def _solve(x: Tensor, y: Tensor, classes: int) -> Tensor:
-    """Returns (d + 1, K) float64: weights, then the bias in the last row."""
+def _solve(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Returns weights (K, d) and bias (K,), float64, of standardised features (n, d).
+
+    The solver works on V = W·T⁻¹, with T chosen so that the curvature at V = 0 is the same in every direction: the
+    Hessian of W is there (xᵀx / n + K / n) / K, up to a factor, in every class. Correlated features otherwise cost it
+    ten times the iterations. Scores are kept a class a row, which makes the products three times faster on a CPU.
+    """
     n, d = x.shape
-    truth = torch.nn.functional.one_hot(y, classes).double()  # (n, K)
+    eigenvalues, directions = torch.linalg.eigh(x.T @ x / n)  # (d,), (d, d)
+    scale = (eigenvalues.clamp(min=0) / classes + 1 / n).rsqrt()
+    transform = directions * scale  # T: (d, d)
+    z = x @ transform  # (n, d)
+    penalty = scale.square() / n  # ‖V·Tᵀ‖² = Σ scale²·V², since the directions are orthonormal
+    truth = torch.nn.functional.one_hot(y, classes).double().T.contiguous()  # (K, n)
 
     def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        weights = torch.from_numpy(flat).view(d + 1, classes).to(x.device)
-        log_p = (x @ weights[:-1] + weights[-1]).log_softmax(dim=1)  # (n, K)
-        loss = -(truth * log_p).sum() / n + weights[:-1].square().sum() / (2 * n)
-        error = (log_p.exp() - truth) / n  # (n, K)
-        gradient = torch.cat([x.T @ error + weights[:-1] / n, error.sum(dim=0, keepdim=True)])
+        given = torch.from_numpy(flat).to(x.device).view(classes, d + 1)
+        weights, bias = given[:, :d], given[:, d:]
+        log_p = torch.addmm(bias, weights, z.T).log_softmax(dim=0)  # (K, n)
+        loss = -(truth * log_p).sum() / n + (penalty * weights.square()).sum() / 2
+        error = (log_p.exp() - truth) / n  # (K, n)
+        gradient = torch.cat([error @ z + penalty * weights, error.sum(dim=1, keepdim=True)], dim=1)
         return float(loss), gradient.flatten().cpu().numpy()
 
-    found = minimize(
-        objective,
-        np.zeros((d + 1) * classes),
-        jac=True,
-        method="L-BFGS-B",
-        # ftol 0: stop by the gradient alone; its default would stop early on the flat valley of separable features
-        options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0},
-    )
+    with threadpool_limits(1, user_api="blas"):  # SciPy's own products are small, its waiting threads would halve ours
+        found = minimize(
+            objective,
+            np.zeros(classes * (d + 1)),
+            jac=True,
+            method="L-BFGS-B",
+            # ftol 0: stop by the gradient alone; its default would stop early on the flat valley of separable features
+            options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0},
+        )
     if np.abs(found.jac).max() > 10 * GRADIENT_TOLERANCE:
         raise RuntimeError(f"a linear probe did not converge in {found.nit} iterations: {found.message}")
-    return torch.from_numpy(found.x).view(d + 1, classes).to(x.device)
+    solution = torch.from_numpy(found.x).to(x.device).view(classes, d + 1)
+    return solution[:, :d] @ transform.T, solution[:, d]
