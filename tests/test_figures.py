@@ -87,7 +87,8 @@ def test_damaged_outputs_are_never_read(bench: Bench, machinery: Machinery) -> N
     outcome = bench.carry_out([Row(method="original")], machinery)
     assert outcome.made == ()
     outcome = bench.carry_out([Row(method="original")], machinery, with_outputs=True)
-    assert outcome.made == ("done", "done")
+    assert outcome.made == ("done",)  # for the other forget set the same file is intact by then
+    assert outcome.failures == 0
     assert file.read_bytes() == intact
 
 

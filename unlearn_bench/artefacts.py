@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from unlearn_bench.errors import FileError
+from unlearn_bench.processes import is_running, this_host
+
+PART = ".part"
 
 
 @contextmanager
@@ -14,17 +21,43 @@ def durable(target: Path) -> Iterator[Path]:
     """Yields a file to write; it takes the place of ``target`` once it is on disk as a whole.
 
     Raises:
-        OSError: the folder cannot be written; ``target`` stays as it was.
+        FileError: the file cannot be written, as on a full disk; ``target`` stays as it was.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = target.with_name(f".{target.name}.{_host_tag()}.{os.getpid()}{PART}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield part
         with part.open("r+b") as written:  # Windows flushes nothing that is open for reading alone
             os.fsync(written.fileno())
         part.replace(target)
+        _flush_folder(target.parent)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise FileError(f"{target} cannot be written: {reason}. Make room or name another place, then go on.") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """Returns the half-written files of processes of this machine that are gone, as after SIGKILL."""
+    pattern = re.compile(rf"\..*\.{_host_tag()}\.(\d+){re.escape(PART)}")
+    named = ((file, pattern.fullmatch(file.name)) for file in folder.glob(f".*{PART}"))
+    return sorted(file for file, found in named if found and not is_running(int(found[1])))
+
+
+def _host_tag() -> str:
+    return hashlib.sha256(this_host().encode()).hexdigest()[:8]
+
+
+def _flush_folder(folder: Path) -> None:
+    """Puts a renaming on disk; not every system lets a folder be opened for that."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def is_intact(file: Path, digest: str) -> bool:

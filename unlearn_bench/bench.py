@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ class Bench:
         from unlearn_bench.data.loading import data_folder, load
         from unlearn_bench.environment import choose_device
         from unlearn_bench.executors.local import execute
-        from unlearn_bench.plan import check, make_plan
+        from unlearn_bench.plan import check, make_plan, missing_of
 
         selection = self.selection
         check(selection, rows)
@@ -195,13 +196,14 @@ class Bench:
             dataset = dataset.without_test()  # a trial has no business with it, whatever its method does
         plan = make_plan(selection, rows, dataset, self.store, with_outputs=with_outputs)
         self.store.ask([task.spec.key for task in plan.tasks])
-        statuses: list[Status] = []
+        statuses: list[Status | None] = []
 
-        def finished(title: str, status: Status, error: str | None) -> None:
+        def finished(title: str, status: Status | None, error: str | None) -> None:
             statuses.append(status)
             reason = f" ({error})" if error else ""
             machinery.progress("all runs", len(statuses), len(plan.missing))
-            machinery.say(f"[{len(statuses)}/{len(plan.missing)}] {title}: {status}{reason}")
+            how = status or "recorded meanwhile"
+            machinery.say(f"[{len(statuses)}/{len(plan.missing)}] {title}: {how}{reason}")
 
         if plan.missing:
             machinery.progress("all runs", 0, len(plan.missing))
@@ -211,13 +213,15 @@ class Bench:
                 dataset=dataset,
                 device=device,
                 workers=machinery.workers or (_cores() if device.type == "cpu" else 1),
+                missing=partial(missing_of, store=self.store, with_outputs=with_outputs),
                 progress=machinery.progress,
                 finished=finished,
             )
         runs = tuple(task.spec.key for task in plan.tasks)
         ended = self.store.finished(runs)
         done = sum(key in ended and ended[key][0] == "done" for key in runs)
-        return Outcome(runs, tuple(statuses), len(runs) - done)
+        made = tuple(status for status in statuses if status is not None)
+        return Outcome(runs, made, len(runs) - done)
 
     def table(self, name: str) -> Table:
         """Returns a table of what the database holds.

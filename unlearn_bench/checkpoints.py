@@ -17,11 +17,14 @@ def write(tensors: Mapping[str, Tensor], folder: Path, key: str) -> tuple[str, s
     """Returns name and SHA-256 of the file ``key``, in place and on disk before any row names it.
 
     Raises:
-        OSError: the folder cannot be written; a file of the same name stays as it was.
+        FileError: the file cannot be written; one of the same name stays as it was.
     """
     target = folder / f"{key}.safetensors"
     with durable(target) as part:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, part)
+        try:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, part)
+        except SafetensorError as problem:  # so it calls what the system refuses
+            raise OSError(str(problem)) from None
         digest = file_digest(part)
     return target.name, digest
 

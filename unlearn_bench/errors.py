@@ -7,11 +7,14 @@ UserError                 wrong use: exit code 2
 ├─ TuningError            no setting of a search ended
 ├─ PluginError            a plug-in file that is missing or fails
 ├─ DataError              images that are missing, unreadable or of the wrong shape
+├─ FileError              a file cannot be written: no room, or no permission
 ├─ WorkerError            a worker process was killed
 ├─ MissingRunError        a report needs a run that nobody has made yet
 └─ StoreError             the result database cannot be opened or does not hold what was asked for
 DivergedError             a loss or a metric left the finite numbers: the run is recorded as diverged
-PluginWarning             an installed plug-in fails to load: it is named and left out
+Notice                    what a user should know, and need not mend
+├─ PluginWarning          an installed plug-in fails to load: it is named and left out
+└─ UpgradeNotice          a database was brought to this version's schema
 """
 
 from __future__ import annotations
@@ -48,6 +51,10 @@ class DataError(UserError):
     """Images that are missing, unreadable or of the wrong shape."""
 
 
+class FileError(UserError):
+    """A file cannot be written: no room, or no permission."""
+
+
 class WorkerError(UserError):
     """A worker process was killed."""
 
@@ -64,8 +71,16 @@ class DivergedError(Exception):
     """A loss or a metric left the finite numbers."""
 
 
-class PluginWarning(UserWarning):
+class Notice(UserWarning):
+    """What a user should know, and need not mend."""
+
+
+class PluginWarning(Notice):
     """An installed plug-in fails to load: it is named and left out."""
+
+
+class UpgradeNotice(Notice):
+    """A database was brought to this version's schema."""
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

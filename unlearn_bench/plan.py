@@ -104,9 +104,20 @@ def make_plan(
                 tasks[made.spec.key] = made
     # stable: references first, then what starts from them, then what starts from that
     ordered = sorted(tasks.values(), key=lambda task: (not task.method.from_scratch, task.spec.forget.count(THEN)))
-    finished = store.finished([task.spec.key for task in ordered])
+    return Plan(tuple(ordered), tuple(missing_of(ordered, store, with_outputs=with_outputs)))
+
+
+def missing_of(tasks: Sequence[Task], store: Store, *, with_outputs: bool) -> list[Task]:
+    """Returns the tasks of one experiment that are still to make: not done, not diverged, or without a metric's value.
+
+    Args:
+        tasks: in the order in which they are returned.
+        store: what is recorded.
+        with_outputs: whether a run is missing too whose features and logits are no longer there.
+    """
+    finished = store.finished([task.spec.key for task in tasks])
     intact = store.with_outputs(list(finished)) if with_outputs else set()
-    current = {(metric.name, metric.revision) for metric in measured(selection.experiment)}
+    current = {(metric.name, metric.revision) for metric in measured(tasks[0].spec.experiment)} if tasks else set()
 
     def is_missing(task: Task) -> bool:
         status, recorded = finished.get(task.spec.key, ("failed", set()))
@@ -114,7 +125,7 @@ def make_plan(
             return True
         return status != "diverged" and not current <= recorded
 
-    return Plan(tuple(ordered), tuple(task for task in ordered if is_missing(task)))
+    return [task for task in tasks if is_missing(task)]
 
 
 def resolve(selection: Selection, row: Row) -> dict[str, Any]:

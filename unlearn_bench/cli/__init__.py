@@ -14,7 +14,7 @@ import typer
 
 from unlearn_bench.cli import checking, drawing, making, reading, tuning  # noqa: F401  # they add their commands
 from unlearn_bench.cli.app import app
-from unlearn_bench.errors import PluginWarning, UserError
+from unlearn_bench.errors import Notice, UserError
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Shows a warning that is meant for users as its sentence alone."""
-    if issubclass(category, PluginWarning):
+    if issubclass(category, Notice):
         typer.echo(str(message), err=True)
     else:
         _usual_showwarning(message, category, filename, lineno, file, line)

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from unlearn_bench.artefacts import durable
 from unlearn_bench.data import DatasetReader, Location, Splits
 from unlearn_bench.data.loading import canonical
+from unlearn_bench.errors import FileError
 from unlearn_bench.spec import digest_of
 
 VERSION = 2  # of the layout below; another number makes every cached file unknown
@@ -33,7 +34,7 @@ def cached(reader: DatasetReader, location: Location) -> Splits:
     with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError):
         return _read(target)
     splits = canonical(reader.function(location), drop_overlap=reader.is_official)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not results
+    with contextlib.suppress(FileError, SafetensorError):  # a cache that cannot be written costs time, not results
         _write(splits, target)
     return splits
 

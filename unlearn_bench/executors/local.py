@@ -6,50 +6,74 @@ A run's numbers do not depend on the choice: every run fixes its own threads and
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import signal
+import threading
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from unlearn_bench.artefacts import abandoned
 from unlearn_bench.data import Dataset
+from unlearn_bench.environment import choose_device
 from unlearn_bench.errors import PluginWarning, WorkerError
 from unlearn_bench.progress import Progress
 from unlearn_bench.registry import load_plugin, plugin_files
 from unlearn_bench.runner import Runner
 from unlearn_bench.store import Store
+from unlearn_bench.store.claims import Claims
 from unlearn_bench.store.records import Status
 from unlearn_bench.tasks import Task
 
 POLL_SECONDS = 0.1
+WAIT_SECONDS = 0.5  # between looks whether another process has made what ours wait for
 
-Finished = Callable[[str, Status, str | None], None]  # title of the run, how it ended, why if not done
+# title of the run, how it ended (None: recorded meanwhile, by another process as a rule), why if not done
+Finished = Callable[[str, Status | None, str | None], None]
+Missing = Callable[[Sequence[Task]], Sequence[Task]]  # those of some tasks that nobody has recorded
 
 
-@dataclass
 class _Schedule:
-    """Which tasks may start: those whose start model is made, and whose own weights nobody is making just now."""
+    """Which task may start next: its start model is made, and nobody, here or elsewhere, is making its weights."""
 
-    waiting: list[Task]
-    store: Store
+    def __init__(self, tasks: Sequence[Task], store: Store, claims: Claims, missing: Missing, finished: Finished):
+        self.waiting = list(tasks)
+        self.store = store
+        self._claims = claims
+        self._missing = missing
+        self._finished = finished
 
-    def ready(self, running: Sequence[Task]) -> list[Task]:
-        """Returns and removes the tasks that may start now."""
+    def take(self, running: Iterable[Task] = ()) -> Task | None:
+        """Returns a task, claimed for this process, and removes it; None while none may start.
+
+        What another process recorded since the plan was made is told of and left out.
+        """
         making = {task.model_key for task in running}
         to_come = making | {task.model_key for task in self.waiting}
-        chosen: list[Task] = []
-        for task in self.waiting:
-            if task.model_key not in making and task.start_key not in to_come:
-                chosen.append(task)
-                making.add(task.model_key)
-        self.waiting = [task for task in self.waiting if task not in chosen]
-        return chosen
+        elsewhere = self._claims.of_others()
+        for task in list(self.waiting):
+            if task.model_key in making | elsewhere or task.start_key in to_come:
+                continue
+            if not self._claims.take(task.model_key):
+                continue
+            self.waiting.remove(task)
+            if self._missing([task]):
+                return task
+            self._claims.give_back(task.model_key)
+            self._finished(task.title, None, None)
+        return None
+
+    def give_back(self, task: Task) -> None:
+        """Ends the claim of a task that is recorded."""
+        self._claims.give_back(task.model_key)
 
 
 def execute(
@@ -59,17 +83,19 @@ def execute(
     dataset: Dataset,
     device: torch.device,
     workers: int,
+    missing: Missing,
     progress: Progress,
     finished: Finished,
 ) -> None:
-    """Makes and records the runs, as many at a time as there are workers.
+    """Makes and records the runs, as many at a time as there are workers; shares them with other such processes.
 
     Args:
         tasks: from a plan: start models among them or recorded.
         store: where they are recorded.
         dataset: of all tasks.
         device: of all tasks.
-        workers: processes; 1 works in this one. More than one needs the CPU.
+        workers: processes; 1 works in this one. Several share a GPU.
+        missing: asked again once a task is claimed, since others may have recorded it meanwhile.
         progress: told of every step of every run.
         finished: told of every run that ended.
 
@@ -78,50 +104,68 @@ def execute(
         WorkerError: a worker process was killed.
     """
     workers = min(workers, len(tasks))
-    if workers <= 1:
+    for folder in (store.models_folder, store.outputs_folder):
+        for file in abandoned(folder):
+            file.unlink(missing_ok=True)
+    with Claims(store) as claims:
+        schedule = _Schedule(tasks, store, claims, missing, finished)
+        if workers > 1:
+            _in_processes(schedule, dataset, device, workers, progress, finished)
+            return
         runner = Runner(store, dataset, device)
-        for task in tasks:
-            finished(task.title, *runner.run(task, progress))
-        return
-    context = multiprocessing.get_context("spawn")  # a forked torch may hang on its thread pool
-    with context.Manager() as manager:
-        reports = manager.Queue()
-        pool = ProcessPoolExecutor(
-            workers, context, _start_worker, (store.url, dataset, str(device), reports, plugin_files())
-        )
-        try:
-            _drive(pool, _Schedule(list(tasks), store), workers, reports, progress, finished)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while schedule.waiting:
+            task = schedule.take()
+            if task is None:
+                time.sleep(WAIT_SECONDS)
+                continue
+            status, error = runner.run(task, progress)
+            schedule.give_back(task)
+            finished(task.title, status, error)
 
 
-def _drive(
-    pool: ProcessPoolExecutor,
-    schedule: _Schedule,
-    workers: int,
-    reports: Any,
-    progress: Progress,
-    finished: Finished,
+def _in_processes(
+    schedule: _Schedule, dataset: Dataset, device: torch.device, workers: int, progress: Progress, finished: Finished
 ) -> None:
+    context = multiprocessing.get_context("spawn")  # a forked torch may hang on its thread pool
+    reports = context.Queue()
+    pool = ProcessPoolExecutor(
+        workers, context, _start_worker, (schedule.store.url, dataset, str(device), reports, plugin_files())
+    )
     running: dict[Future[tuple[Status, str | None]], Task] = {}
-    queued: list[Task] = []
-    while schedule.waiting or queued or running:
-        queued += schedule.ready([*running.values(), *queued])
-        while queued and len(running) < workers:
-            task = queued.pop(0)
-            running[pool.submit(_work, task)] = task
-        done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-        _relay(reports, progress)
-        for future in done:
-            try:
-                finished(running[future].title, *future.result())
-            except BrokenProcessPool:
-                titles = "; ".join(task.title for task in running.values())
-                raise WorkerError(
-                    f"A worker process was killed, perhaps for lack of memory, during: {titles}. What is done is "
-                    "recorded; the same command goes on from there, with --workers 1 in less memory."
-                ) from None
-            del running[future]
+    looked = -WAIT_SECONDS
+    try:
+        while schedule.waiting or running:
+            while len(running) < workers and time.monotonic() - looked > WAIT_SECONDS:
+                task = schedule.take(running.values())
+                if task is None:
+                    looked = time.monotonic()
+                    break
+                running[pool.submit(_work, task)] = task
+            if not running:
+                time.sleep(WAIT_SECONDS)
+            done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            _relay(reports, progress)
+            for future in done:
+                status, error = _result(future, running)
+                task = running.pop(future)
+                schedule.give_back(task)
+                finished(task.title, status, error)
+                looked = -WAIT_SECONDS  # what waited for it may start
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(
+    future: Future[tuple[Status, str | None]], running: Mapping[Future[tuple[Status, str | None]], Task]
+) -> tuple[Status, str | None]:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        titles = "; ".join(task.title for task in running.values())
+        raise WorkerError(
+            f"A worker process was killed, perhaps for lack of memory, during: {titles}. What is done is "
+            "recorded; the same command goes on from there, with --workers 1 in less memory."
+        ) from None
 
 
 def _relay(reports: Any, progress: Progress) -> None:
@@ -138,10 +182,19 @@ _worker: dict[str, Any] = {}  # of a worker process: its runner and its way to r
 def _start_worker(url: str, dataset: Dataset, device: str, reports: Any, plugins: Mapping[Path, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word; the parent speaks
     warnings.simplefilter("ignore", PluginWarning)  # likewise
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for file, digest in plugins.items():
         load_plugin(file, digest)
-    _worker["runner"] = Runner(Store(url), dataset, torch.device(device))
+    _worker["runner"] = Runner(Store(url), dataset, choose_device(device))
     _worker["reports"] = reports
+
+
+def _end_with_parent() -> None:
+    """Ends this process once its parent is gone, however that ended: nobody would ever give it another task."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
 
 
 def _work(task: Task) -> tuple[Status, str | None]:

@@ -12,8 +12,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from unlearn_bench.errors import StoreError
-from unlearn_bench.store import sqlite
-from unlearn_bench.store.tables import Base, RunRow
+from unlearn_bench.store import schema, sqlite
+from unlearn_bench.store.tables import RunRow
 
 
 class Database:
@@ -48,8 +48,9 @@ class Database:
                 if self.path is not None:
                     sqlite.write_ahead(self._engine)
                 with self._writer.begin() as connection:
-                    Base.metadata.create_all(connection)
-            self._check_schema()
+                    schema.create(connection)
+            schema.bring_up(self._writer, self.path, self.shown_url)
+            self._file = _identity(self.path) if self.path else None
         except (ArgumentError, NoSuchModuleError):
             raise StoreError(
                 f"'{url}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
@@ -62,27 +63,6 @@ class Database:
         except (SQLAlchemyError, OSError) as problem:
             raise StoreError(f"The database {self.shown_url} cannot be opened: {_reason(problem)}.") from None
 
-    def _check_schema(self) -> None:
-        """Checks that tables and columns are there that this version reads.
-
-        Raises:
-            StoreError: the database was made by another version.
-        """
-        found = inspect(self._engine).get_multi_columns()
-        there = {table: {column["name"] for column in columns} for (_, table), columns in found.items()}
-        lacking = [
-            f"{table.name}.{column.name}"
-            for table in Base.metadata.sorted_tables
-            for column in table.columns
-            if column.name not in there.get(table.name, ())
-        ]
-        if lacking:
-            raise StoreError(
-                f"The database {self.shown_url} was made by another version of unlearn-bench: it lacks "
-                f"{', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}. Read it with that version, or give --db "
-                "the name of a new one."
-            )
-
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Yields a session for reading."""
@@ -91,9 +71,22 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Yields a session whose writes are committed together at the end, or not at all."""
+        """Yields a session whose writes are committed together at the end, or not at all.
+
+        Raises:
+            StoreError: the database refuses, or its file is not there any more.
+        """
+        self._check_file()
         with self._errors(), Session(self._writer) as session, session.begin():
             yield session
+
+    def _check_file(self) -> None:
+        """Checks that an SQLite file is still the one that was opened: a removed one takes writes, and loses them."""
+        if self.path is not None and _identity(self.path) != self._file:
+            raise StoreError(
+                f"The database {self.path} was removed or replaced while it was in use; what was recorded in it is not "
+                "in what lies there now. Put it back, or run the same command again to start a new one."
+            )
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -101,6 +94,15 @@ class Database:
             yield
         except SQLAlchemyError as problem:
             raise StoreError(f"The database {self.shown_url} refused: {_reason(problem)}.") from problem
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Returns what tells a file from another one that takes its name; None without one."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _reason(problem: Exception) -> str:

@@ -77,6 +77,17 @@ class ModelRow(Base):
     curves: Mapped[list[CurveRow]] = relationship(cascade="all, delete-orphan", order_by="CurveRow.id")
 
 
+class ClaimRow(Base):
+    """A model that a process is making just now; ``beat`` counts the owner's signs of life."""
+
+    __tablename__ = "claims"
+    key: Mapped[str] = mapped_column(DIGEST, primary_key=True)
+    owner: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    beat: Mapped[int]
+
+
 class MethodRow(Base):
     """What reports need to know of a method, so that they read the database alone."""
 

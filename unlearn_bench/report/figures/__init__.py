@@ -47,14 +47,12 @@ def save(figure: Any, file: Path) -> None:
     """Writes a figure, the same bytes every time.
 
     Raises:
-        OptionError: another suffix than .png, .svg or .pdf, or a file that cannot be written.
+        OptionError: another suffix than .png, .svg or .pdf.
+        FileError: the file cannot be written.
     """
     check_suffix(file)
     from matplotlib import rc_context
 
     undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[file.suffix]
-    try:
-        with durable(file) as part, rc_context({"svg.hashsalt": "unlearn-bench", "svg.fonttype": "none"}):
-            figure.savefig(part, dpi=150, metadata=undated, format=file.suffix[1:])
-    except OSError as problem:
-        raise OptionError(f"{file} cannot be written: {problem.strerror}. Name another file.") from None
+    with durable(file) as part, rc_context({"svg.hashsalt": "unlearn-bench", "svg.fonttype": "none"}):
+        figure.savefig(part, dpi=150, metadata=undated, format=file.suffix[1:])
