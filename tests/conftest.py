@@ -58,6 +58,7 @@ def _threads() -> None:
 @pytest.fixture(autouse=True)
 def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNLEARN_BENCH_CACHE", os.environ.get("UNLEARN_BENCH_TEST_CACHE", str(tmp_path / "cache")))
+    monkeypatch.setenv("UNLEARN_BENCH_LOGS", str(tmp_path / "logs"))
     monkeypatch.delenv("UNLEARN_BENCH_DB", raising=False)
     monkeypatch.delenv("UNLEARN_BENCH_DATA", raising=False)
 

@@ -180,6 +180,7 @@ class Bench:
         from unlearn_bench.environment import choose_device
         from unlearn_bench.executors.local import execute
         from unlearn_bench.plan import check, make_plan, missing_of
+        from unlearn_bench.store.health import tidy
 
         selection = self.selection
         check(selection, rows)
@@ -195,6 +196,7 @@ class Bench:
         if selection.experiment.held_out:
             dataset = dataset.without_test()  # a trial has no business with it, whatever its method does
         plan = make_plan(selection, rows, dataset, self.store, with_outputs=with_outputs)
+        tidy(self.store)
         self.store.ask([task.spec.key for task in plan.tasks])
         statuses: list[Status | None] = []
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from unlearn_bench.errors import ConfigError, did_you_mean, unknown_name
 
 FILE_NAME = "benchmarks.yaml"
+LARGEST_FILE = 2**20  # bytes, and nodes with every alias written out
 Precision = Literal["float32", "bfloat16"]
 Scalar = bool | int | float | str
 
@@ -232,14 +233,33 @@ def read_yaml(path: Path) -> Any:
     """Returns the content of a YAML file.
 
     Raises:
-        ConfigError: it is not YAML; the message gives the line.
+        ConfigError: it is not YAML, the message gives the line; or it is larger than any such file is, as written or
+            with its aliases written out.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ConfigError(f"{path.name} has {path.stat().st_size:,} bytes, expected {LARGEST_FILE:,} at most.")
+        text = path.read_text(encoding="utf-8")
+        if _written_out(yaml.compose(text, Loader=_Loader), {}) > LARGEST_FILE:
+            raise ConfigError(f"{path.name} has too many aliases within aliases. Write it with fewer.")
+        return yaml.load(text, Loader=_Loader)
+    except OSError as problem:
+        raise ConfigError(f"{path} cannot be read: {problem.strerror}.") from None
+    except RecursionError:
+        raise ConfigError(f"{path.name} is nested too deeply, or within itself. Write it flatter.") from None
+    except (yaml.YAMLError, ValueError) as problem:  # a date that is none is a ValueError
         where = getattr(problem, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise ConfigError(f"{path.name}{line} is not YAML: {getattr(problem, 'problem', problem)}.") from None
+
+
+def _written_out(node: Any, known: dict[int, int]) -> int:
+    """Returns how many nodes a composed document has with its aliases written out: each alias is the same object."""
+    if id(node) not in known:
+        pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for pair in pairs for part in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in parts)
+    return known[id(node)]
 
 
 def database_url(benchmarks: Benchmarks, given: str | None = None) -> str:

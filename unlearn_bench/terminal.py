@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from unlearn_bench.logbook import note
+
 LINE_EVERY_SECONDS = 30.0
 
 
@@ -69,7 +71,8 @@ class Watch:
             self.say(f"{task}: {done} of {total}, about {left:.0f} s left")
 
     def say(self, line: str) -> None:
-        """Prints a line above the bars."""
+        """Prints a line above the bars, and keeps it in the log."""
+        note(line)
         if self._bars:
             self._bars.console.print(line, highlight=False, markup=False)
         else:

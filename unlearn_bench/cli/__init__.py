@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import io
 import sys
+import traceback
 import warnings
 from typing import Any, TextIO
 
 import typer
 
-from unlearn_bench.cli import checking, drawing, making, reading, tuning  # noqa: F401  # they add their commands
-from unlearn_bench.cli.app import app
+from unlearn_bench import logbook
+from unlearn_bench.cli import (  # noqa: F401  # they add their commands
+    checking,
+    drawing,
+    health,
+    making,
+    reading,
+    tuning,
+)
+from unlearn_bench.cli.app import Debugging, app
 from unlearn_bench.errors import Notice, UserError
 
 
 def main() -> None:
-    """Runs the command line and exits: 0 done, 1 runs failed, 2 wrong use, 130 interrupted."""
+    """Runs the command line and exits: 0 done, 1 runs failed or a bug, 2 wrong use, 130 interrupted."""
+    logbook.start(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a legacy code page lacks the paper's symbols
             stream.reconfigure(encoding="utf-8")
@@ -27,7 +37,9 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except UserError as problem:
+        _show_traceback()
         typer.echo(str(problem), err=True)
+        logbook.note(str(problem))
         code = 2
     except usage_error as problem:
         problem.show()
@@ -36,9 +48,28 @@ def main() -> None:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except Exception as problem:
+        _show_traceback()
+        typer.echo(_bug(problem), err=True)
+        code = 1
     if code == 130:
         typer.echo("Interrupted. What is done is recorded; the same command goes on from there.", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_traceback() -> None:
+    if Debugging.on:
+        traceback.print_exc()
+
+
+def _bug(problem: Exception) -> str:
+    """Returns what is said of an error that nobody expected."""
+    file = logbook.note_unexpected(problem)
+    where = f"The traceback is in {file}" if file else "Run it again with `unlearn-bench --debug …` for the traceback"
+    return (
+        f"Unexpected error, a bug of unlearn-bench: {type(problem).__name__}: {problem}\n{where}; please report "
+        "it with the command. What was done before is recorded."
+    )
 
 
 _usual_showwarning = warnings.showwarning

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -15,6 +17,11 @@ from unlearn_bench.errors import DataError
 from unlearn_bench.progress import Progress
 
 T = TypeVar("T")
+# what Pillow's readers raise on broken files, by what their formats are read with
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, ZeroDivisionError),
+    *(struct.error, zlib.error, RuntimeError, NotImplementedError, Image.DecompressionBombError),
+)
 DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # 16 bits a pixel
 
 
@@ -44,8 +51,9 @@ def decode(
     def one(position: int) -> tuple[Pixels, bool]:
         try:
             with Image.open(io.BytesIO(read(sources[position]))) as image:
+                _check_size(image)
                 return _rgb(image), image.mode in ("1", "L", *DEEP_GREY)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        except BROKEN as problem:
             # Pillow's own text for an unknown format names nothing but an object in memory
             reason = "no format that Pillow knows" if isinstance(problem, UnidentifiedImageError) else problem
             raise DataError(
@@ -67,6 +75,13 @@ def decode(
     progress(task, len(sources), len(sources))
     pixels = np.stack(images).transpose(0, 3, 1, 2)  # (N, 3, H, W)
     return np.ascontiguousarray(pixels[:, :1] if all(grey) else pixels)
+
+
+def _check_size(image: Image.Image) -> None:
+    """Checks an image before it is decoded. Raises ValueError for one that would take gigabytes, or no pixel at all."""
+    limit = Image.MAX_IMAGE_PIXELS or 0
+    if not 0 < image.width * image.height <= limit:
+        raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {limit:,}")
 
 
 def _rgb(image: Image.Image) -> Pixels:

@@ -20,6 +20,8 @@ from unlearn_bench.data import Dataset, Images, Labels, Location, Pixels, Splits
 from unlearn_bench.errors import DataError
 from unlearn_bench.progress import Progress, silent
 
+LONGEST_NAME = 200  # characters of a class name
+
 
 def load(
     name: str,
@@ -76,8 +78,14 @@ def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
             CIFAR-100 as published has two of them. A test on seen images measures nothing.
 
     Raises:
-        DataError: there are such images and they are not to be left out.
+        DataError: there are such images and they are not to be left out; or a class name that no terminal should show.
     """
+    for name in (*splits.classes, *splits.fine_classes):
+        if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+            raise DataError(
+                f"The class name {name[:LONGEST_NAME]!r} has {len(name)} characters or one that cannot be printed, "
+                f"expected 1 to {LONGEST_NAME} printable ones. Rename its folder."
+            )
     train_digests, test_digests = (np.array(_images(splits, split).digests) for split in ("train", "test"))
     is_shared = np.isin(test_digests, train_digests)
     if is_shared.any() and not drop_overlap:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from unlearn_bench.data.decode import decode
 from unlearn_bench.errors import DataError
 
 ROOT = "tiny-imagenet-200"  # folder in the zip, and the beginning of the zip's own name
+LARGEST_MEMBER = 32 * 2**20  # bytes of one file of the archive: its list of words has 3 MB
 
 
 def _zips(location: Location) -> list[Path]:
@@ -48,9 +50,22 @@ def tiny_imagenet(location: Location) -> Splits:
         )
     try:
         with zipfile.ZipFile(zips[0]) as archive:
-            return _read(archive.namelist(), archive.read, location)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile) as problem:
+            return _read(archive.namelist(), lambda name: _member(archive, name), location)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError) as problem:
         raise DataError(f"{zips[0]} is no zip that can be read: {problem}. Fetch it again.") from None
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Returns a file of an archive, which is never unpacked: nothing in it can name a place to be written to.
+
+    Raises:
+        KeyError: there is none of that name.
+        BadZipFile: it is far larger than an image of 64×64 pixels or a list of words can be.
+    """
+    size = archive.getinfo(name).file_size
+    if size > LARGEST_MEMBER:
+        raise zipfile.BadZipFile(f"{name} has {size:,} bytes, expected {LARGEST_MEMBER:,} at most")
+    return archive.read(name)
 
 
 def _read(names: list[str], read: Callable[[str], bytes], location: Location) -> Splits:
@@ -58,14 +73,16 @@ def _read(names: list[str], read: Callable[[str], bytes], location: Location) ->
         order = read(f"{ROOT}/wnids.txt").decode().split()
         words = dict(line.split("\t", 1) for line in read(f"{ROOT}/words.txt").decode().splitlines() if "\t" in line)
         annotations = read(f"{ROOT}/val/val_annotations.txt").decode().splitlines()
-    except (KeyError, OSError) as problem:
+        validation = dict(line.split("\t")[:2] for line in annotations if line)
+    except (KeyError, OSError, ValueError) as problem:
         raise DataError(f"Tiny-ImageNet is incomplete: {problem}. Fetch it again.") from None
     label_of = {wnid: label for label, wnid in enumerate(order)}
-    validation = dict(line.split("\t")[:2] for line in annotations if line)
     train: list[tuple[str, int]] = []
     test: list[tuple[str, int]] = []
     for name in sorted(names):
         parts = PurePosixPath(name).parts
+        if len(parts) < 4:
+            continue
         if parts[-1].upper().endswith(".JPEG") and parts[1] == "train" and parts[2] in label_of:
             train.append((name, label_of[parts[2]]))
         elif parts[-1] in validation and parts[1] == "val":

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 
-from unlearn_bench.artefacts import abandoned
 from unlearn_bench.data import Dataset
 from unlearn_bench.environment import choose_device
 from unlearn_bench.errors import PluginWarning, WorkerError
@@ -104,9 +103,6 @@ def execute(
         WorkerError: a worker process was killed.
     """
     workers = min(workers, len(tasks))
-    for folder in (store.models_folder, store.outputs_folder):
-        for file in abandoned(folder):
-            file.unlink(missing_ok=True)
     with Claims(store) as claims:
         schedule = _Schedule(tasks, store, claims, missing, finished)
         if workers > 1:

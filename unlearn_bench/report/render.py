@@ -57,7 +57,7 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """Returns a LaTeX table for the booktabs package, the smallest gap in bold, provenance as comments."""
-    lines = [f"% {note}" for note in table.notes]
+    lines = [f"% {one_line(note)}" for note in table.notes]  # a second line would be no comment any more
     lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(_title(table))}}}"]
     lines += [rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}", r"\toprule"]
     lines += [" & ".join(_latex(cell) for cell in _header(table)) + r" \\", r"\midrule"]
@@ -76,12 +76,15 @@ def to_latex(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Returns the long form, one row per method and metric, numbers at full precision."""
+    """Returns the long form, one row per method and metric, numbers at full precision.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
     records = to_records(table)
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({name: _inert(value) for name, value in record.items()} for record in records)
     return out.getvalue().rstrip("\n")
 
 
@@ -184,13 +187,13 @@ def _title(table: Table) -> str:
 
 
 def _header(table: Table) -> list[str]:
-    return ["Method", "Train set", *(column.heading for column in table.columns)]
+    return ["Method", "Train set", *(one_line(column.heading) for column in table.columns)]
 
 
 def _body(table: Table, bold: Bold) -> list[list[str]]:
     return [
         [
-            row.label,
+            one_line(row.label),
             row.train_set,
             *(_cell(cell, column, row, table, bold) for column, cell in zip(table.columns, row.cells, strict=True)),
         ]
@@ -209,9 +212,19 @@ def _cell(cell: Cell, column: MetricRecord, row: TableRow, table: Table, bold: B
     return (bold(text) if cell.best else text) + incomplete
 
 
+def one_line(text: str) -> str:
+    """Returns a text without line breaks and control characters, which a terminal or a file format might obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def _latex(text: str) -> str:
-    return "".join(LATEX_SPECIAL.get(character, character) for character in text)
+    return "".join(LATEX_SPECIAL.get(character, character) for character in one_line(text))
 
 
 def _markdown(text: str) -> str:
-    return "".join(f"\\{character}" if character in "\\|*_`<>[]#" else character for character in text)
+    escaped = one_line(text).replace("&", "&amp;")
+    return "".join(f"\\{character}" if character in "\\|*_`<>[]#~$!" else character for character in escaped)
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -25,12 +24,10 @@ from unlearn_bench.store.records import (
 )
 from unlearn_bench.store.rows import (
     columns,
-    dataset_of,
-    forget_set_of,
     model_record,
     outputs_record,
     put_model,
-    put_outputs,
+    put_run,
     run_record,
 )
 from unlearn_bench.store.tables import (
@@ -88,56 +85,14 @@ class Store(Database):
 
     def record_model(self, model: ModelRecord) -> None:
         """Writes weights that were made again for a run that starts from them."""
-        with self.transaction() as session:
-            put_model(session, model)
+        self.write(lambda session: put_model(session, model))
 
     def record(self, run: NewRun) -> None:
         """Writes a run with all that belongs to it in one transaction.
 
         A run of the same key is replaced, but never one that is done by one that failed.
         """
-        with self.transaction() as session:
-            previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
-            if previous and previous.status == "done" and run.status == "failed":
-                return
-            for metric in run.metrics:
-                session.merge(MetricRow(**asdict(metric)))
-            session.merge(MethodRow(**asdict(run.method)))
-            dataset = dataset_of(session, run)
-            forget_set = forget_set_of(session, run, dataset)
-            model = put_model(session, run.model) if run.model else None
-            outputs = put_outputs(session, run.outputs) if run.outputs else None
-            if previous:
-                session.delete(previous)
-                session.flush()
-            row = RunRow(
-                key=run.spec.key,
-                experiment_key=run.spec.experiment.key,
-                spec=run.spec.canonical,
-                profile=run.profile,
-                status=run.status,
-                error=run.error,
-                method=run.method.name,
-                options=run.spec.options,
-                changed_options=run.changed_options,
-                dataset_id=dataset.id,
-                forget_set_id=forget_set.id,
-                model_id=model.id if model else None,
-                outputs_id=outputs.id if outputs else None,
-                forget=run.spec.forget,
-                seed=run.spec.seed,
-                precision=run.spec.experiment.precision,
-                evaluation_seconds=run.evaluation_seconds,
-                predicted=run.predicted,
-                finished_at=datetime.now(timezone.utc),
-                asked_at=datetime.now(timezone.utc),
-                **asdict(run.environment),
-            )
-            versions = {metric.name: metric.version for metric in run.metrics}
-            row.values = [
-                ValueRow(metric=name, version=versions.get(name, ""), value=value) for name, value in run.values.items()
-            ]
-            session.add(row)
+        self.write(lambda session: put_run(session, run))
 
     def runs(
         self,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from unlearn_bench.errors import StoreError
 from unlearn_bench.store import schema, sqlite
 from unlearn_bench.store.tables import RunRow
+
+ATTEMPTS = 5
 
 
 class Database:
@@ -38,7 +40,7 @@ class Database:
                 if not create:
                     raise StoreError(f"There is no database at {self.path}. Make one with: unlearn-bench demo")
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._engine = create_engine(parsed)
+            self._engine = create_engine(parsed, pool_pre_ping=True)
             self._writer = self._engine.execution_options(writes=True)
             if parsed.get_backend_name() == "sqlite":
                 sqlite.prepare(self._engine)
@@ -79,6 +81,24 @@ class Database:
         self._check_file()
         with self._errors(), Session(self._writer) as session, session.begin():
             yield session
+
+    def write(self, work: Callable[[Session], object]) -> None:
+        """Does ``work`` in a transaction, anew where another process added one of the same rows at that moment.
+
+        SQLite's writers wait for each other before they look; those of other databases may meet so.
+
+        Raises:
+            StoreError: see :meth:`transaction`.
+        """
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                with self.transaction() as session:
+                    work(session)
+            except StoreError as problem:
+                if not left or not isinstance(problem.__cause__, IntegrityError):
+                    raise
+            else:
+                return
 
     def _check_file(self) -> None:
         """Checks that an SQLite file is still the one that was opened: a removed one takes writes, and loses them."""

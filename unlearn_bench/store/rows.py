@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime, timezone
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from unlearn_bench.store.records import Environment, ModelRecord, NewRun, OutputsRecord, RunRecord
-from unlearn_bench.store.tables import Base, CurveRow, DatasetRow, ForgetSetRow, ModelRow, OutputsRow, RunRow
+from unlearn_bench.store.tables import (
+    Base,
+    CurveRow,
+    DatasetRow,
+    ForgetSetRow,
+    MethodRow,
+    MetricRow,
+    ModelRow,
+    OutputsRow,
+    RunRow,
+    ValueRow,
+)
 
 
 def dataset_of(session: Session, run: NewRun) -> DatasetRow:
@@ -66,6 +78,51 @@ def put_outputs(session: Session, outputs: OutputsRecord) -> OutputsRow:
     row.file, row.file_digest = outputs.file, outputs.file_digest
     session.flush()
     return row
+
+
+def put_run(session: Session, run: NewRun) -> None:
+    """Adds a run with all that belongs to it, in place of one of its key, but never a failed one in place of a done."""
+    previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
+    if previous and previous.status == "done" and run.status == "failed":
+        return
+    for metric in run.metrics:
+        session.merge(MetricRow(**asdict(metric)))
+    session.merge(MethodRow(**asdict(run.method)))
+    dataset = dataset_of(session, run)
+    forget_set = forget_set_of(session, run, dataset)
+    model = put_model(session, run.model) if run.model else None
+    outputs = put_outputs(session, run.outputs) if run.outputs else None
+    if previous:
+        session.delete(previous)
+        session.flush()
+    row = RunRow(
+        key=run.spec.key,
+        experiment_key=run.spec.experiment.key,
+        spec=run.spec.canonical,
+        profile=run.profile,
+        status=run.status,
+        error=run.error,
+        method=run.method.name,
+        options=run.spec.options,
+        changed_options=run.changed_options,
+        dataset_id=dataset.id,
+        forget_set_id=forget_set.id,
+        model_id=model.id if model else None,
+        outputs_id=outputs.id if outputs else None,
+        forget=run.spec.forget,
+        seed=run.spec.seed,
+        precision=run.spec.experiment.precision,
+        evaluation_seconds=run.evaluation_seconds,
+        predicted=run.predicted,
+        finished_at=datetime.now(timezone.utc),
+        asked_at=datetime.now(timezone.utc),
+        **asdict(run.environment),
+    )
+    versions = {metric.name: metric.version for metric in run.metrics}
+    row.values = [
+        ValueRow(metric=name, version=versions.get(name, ""), value=value) for name, value in run.values.items()
+    ]
+    session.add(row)
 
 
 def outputs_record(row: OutputsRow) -> OutputsRecord:

@@ -20,6 +20,7 @@ SINCE_FIRST = {ClaimRow.__tablename__}  # tables that came later
 
 def create(connection: Connection) -> None:
     """Makes every table of the newest schema, and notes its name."""
+    _alone(connection)
     Base.metadata.create_all(connection)
     # as Alembic makes it, without waiting for Alembic to load
     key = f"CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)"
@@ -53,11 +54,18 @@ def bring_up(writer: Engine, path: Path | None, shown_url: str) -> None:
         )
     copy = _copy(path, found) if path else None
     with writer.begin() as connection:
+        _alone(connection)
         if _version(connection, shown_url) == NEWEST:
             return  # another process was first
         _upgrade(connection, found)
     kept = f" What it was before is {copy}." if copy else ""
     warnings.warn(UpgradeNotice(f"The database {shown_url} was upgraded: {found} to {NEWEST}.{kept}"), stacklevel=2)
+
+
+def _alone(connection: Connection) -> None:
+    """Waits for other processes that make tables; SQLite's writers wait for each other anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('unlearn-bench schema'))"))
 
 
 def _noted(connection: Connection) -> str | None:

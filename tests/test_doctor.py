@@ -1,0 +1,161 @@
+"""``doctor`` finds what was done to a record on purpose, and mends what loses nothing; logs, and what a bug says."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from unlearn_bench import cli, logbook
+from unlearn_bench.bench import Bench, Machinery
+from unlearn_bench.config import Row
+from unlearn_bench.doctor import Finding, _database, examine
+from unlearn_bench.progress import silent
+from unlearn_bench.store.claims import Claims
+
+
+@pytest.fixture
+def made(bench: Bench, machinery: Machinery) -> Bench:
+    bench.carry_out([Row(method="ft")], machinery)
+    return bench
+
+
+def wrong(bench: Bench) -> list[Finding]:
+    return [finding for finding in _database(bench.store.url) if finding.state == "wrong" and finding.area != "disk"]
+
+
+def change(bench: Bench, statement: str) -> None:
+    assert bench.store.path
+    with closing(sqlite3.connect(bench.store.path)) as raw, raw:
+        raw.execute(statement)
+
+
+def test_a_healthy_record_has_nothing_to_mend(made: Bench) -> None:
+    findings = list(examine(made.benchmarks, made.store.url, Path("nowhere"), silent))
+    assert not [finding for finding in findings if finding.state == "wrong" and finding.area != "disk"]
+    texts = [finding.text for finding in findings]
+    assert any("whole, 4 runs" in text for text in texts)
+    assert any("digits: 1,438 and 359 images" in text for text in texts)
+    assert "cifar10 is not in nowhere" in texts
+
+
+def test_damage_is_named_and_fixed_by_deleting_what_is_never_read(made: Bench, machinery: Machinery) -> None:
+    values = {run.key: run.values for run in made.store.runs()}
+    file = next(made.store.models_folder.iterdir())
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    orphan = made.store.outputs_folder / f"{'0' * 64}.safetensors"
+    orphan.write_bytes(b"left behind")
+    found = wrong(made)
+    assert {finding.text for finding in found} == {f"{file} is not what was written", f"{orphan} is named by no run"}
+    for finding in found:
+        assert finding.fix
+        finding.fix()
+    assert not file.exists() and not orphan.exists()
+    assert wrong(made) == []
+    made.carry_out([Row(method="ft")], machinery)
+    assert {run.key: run.values for run in made.store.runs()} == values
+
+
+def test_files_of_a_process_at_work_are_left_alone(made: Bench) -> None:
+    file = made.store.models_folder / f"{'0' * 64}.safetensors"
+    file.write_bytes(b"its row comes next")
+    with Claims(made.store) as busy:
+        busy.take("0" * 64)
+        assert wrong(made) == []
+    assert [finding.text for finding in wrong(made)] == [f"{file} is named by no run"]
+
+
+def test_rows_that_lost_their_like_are_named(made: Bench) -> None:
+    change(made, "DELETE FROM models WHERE id = 1")
+    change(made, "DELETE FROM metric_values WHERE run_id = 2")
+    texts = [finding.text for finding in wrong(made)]
+    assert any("belongs to a row of models that is gone" in text for text in texts)
+    assert any("is done and has no values" in text for text in texts)
+    assert all(finding.fix is None for finding in wrong(made) if finding.area == "database"), "a row is never deleted"
+
+
+def command(*words: str, home: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "unlearn_bench", *words], cwd=home, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_exits_1_until_it_is_mended(made: Bench, home: Path) -> None:
+    orphan = made.store.models_folder / f"{'0' * 64}.safetensors"
+    orphan.write_bytes(b"left behind")
+    assert command("doctor", home=home).returncode == 1
+    fixed = command("doctor", "--fix", home=home)
+    assert (fixed.returncode, fixed.stdout.count("mended"), orphan.exists()) == (0, 1, False)
+    assert command("doctor", home=home).stdout.endswith("Nothing to mend.\n")
+
+
+# --- logs, and errors that nobody expected
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[None]:
+    def fail(_config: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("unlearn_bench.cli.reading.load_config", fail)
+    yield
+    logbook.log.handlers.clear()
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["unlearn-bench", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(str(stop.value.code))
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_bug_is_a_sentence_that_says_where_its_traceback_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    assert run_main(monkeypatch, "list", "methods", "--config", "sqlite://me:secret@host/db") == 1
+    said = capsys.readouterr().err
+    (file,) = (home / "logs").iterdir()
+    assert said.startswith(
+        f"Unexpected error, a bug of unlearn-bench: ZeroDivisionError: a bug\nThe traceback is in {file}"
+    )
+    assert "Traceback" not in said
+    log = file.read_text()
+    assert "Traceback (most recent call last)" in log and "unlearn-bench list methods" in log
+    assert "secret" not in log
+
+
+@pytest.mark.usefixtures("broken")
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, "--debug", "list", "methods") == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+    assert run_main(monkeypatch, "list", "methods") == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("broken")
+def test_without_a_place_for_logs_a_bug_is_still_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    (home / "file").write_text("")
+    monkeypatch.setenv("UNLEARN_BENCH_LOGS", str(home / "file" / "logs"))
+    assert run_main(monkeypatch, "list", "methods") == 1
+    assert "Run it again with `unlearn-bench --debug …` for the traceback" in capsys.readouterr().err
+
+
+def test_logs_are_rotated_and_only_made_where_there_is_something_to_keep(made: Bench, home: Path) -> None:
+    folder = home / "logs"
+    folder.mkdir(exist_ok=True)
+    for number in range(30):
+        (folder / f"2000{number:02}.log").write_text("old")
+    assert command("list", "methods", home=home).returncode == 0
+    assert len(list(folder.iterdir())) == 30
+    assert command("run", "--method", "muda", "--forget", "1", "--workers", "1", home=home).returncode == 0
+    kept = sorted(folder.iterdir())
+    assert len(kept) == logbook.KEPT
+    assert "muda, digits, forget 1, seed 0: done" in kept[-1].read_text()
+    assert os.environ["UNLEARN_BENCH_LOGS"] == str(folder)

@@ -1,0 +1,107 @@
+"""The same record in a real PostgreSQL: one run a claim, the same numbers, a lost connection is a sentence."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from unlearn_bench.bench import Bench, Machinery
+from unlearn_bench.config import Row
+from unlearn_bench.errors import StoreError
+from unlearn_bench.store import Store, health
+from unlearn_bench.store.claims import Claims
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+pytest.importorskip("psycopg", reason="psycopg is not installed")
+pytestmark = pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server is installed")
+
+
+@dataclass(frozen=True)
+class Server:
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+
+    def command(self, program: str, *words: str) -> None:
+        line = [str(BINARIES[-1] / program), "-D", str(self.folder), *words]
+        if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+            line = ["runuser", "-u", "postgres", "--", *line]
+        subprocess.run(line, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        self.command("pg_ctl", "-w", "-o", options, "-l", str(self.folder / "log"), "start")
+
+    def stop(self) -> None:
+        self.command("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    folder = Path(f"/tmp/unlearn-bench-test-{os.getpid()}-{port}")
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    found = Server(folder, port)
+    found.command("initdb", "-A", "trust", "-U", "postgres", "--no-sync")
+    found.start()
+    yield found
+    if (folder / "postmaster.pid").exists():
+        found.stop()
+    shutil.rmtree(folder)
+
+
+def test_the_numbers_are_those_of_sqlite(bench: Bench, machinery: Machinery, server: Server, home: Path) -> None:
+    rows = [Row(method="retrained"), Row(method="ft")]
+    bench.carry_out(rows, machinery)
+    expected = {run.key: run.values for run in bench.store.runs()}
+    shutil.rmtree(home / "results")  # its checkpoints, which PostgreSQL's runs would lie beside
+    other = replace(bench, store=Store(server.url))
+    assert other.carry_out(rows, machinery).failures == 0
+    assert {run.key: run.values for run in other.store.runs()} == expected
+    assert other.carry_out(rows, machinery).made == ()
+    assert (health.faults(other.store), health.unnamed_files(other.store)) == ([], [])
+
+
+def test_processes_share_the_work(server: Server, home: Path) -> None:
+    words = [sys.executable, "-m", "unlearn_bench", "reproduce", "--table", "3", "--workers", "1", "--db", server.url]
+    started = [subprocess.Popen(words, cwd=home, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(3)]
+    errors = [process.communicate()[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], errors
+    assert sum(text.count(": done") for text in errors) == 8
+    store = Store(server.url)
+    assert (store.count(), {run.status for run in store.runs()}) == (8, {"done"})
+    assert health.dead_claims(store) == []
+
+
+def test_a_claim_has_one_owner(server: Server) -> None:
+    store = Store(server.url)
+    with Claims(store) as first, Claims(store) as second:
+        assert first.take("a")
+        assert not second.take("a")
+        assert second.of_others() == {"a"}
+        first.give_back("a")
+        assert second.take("a")
+
+
+def test_a_server_that_goes_away_is_a_sentence_and_one_that_comes_back_is_used(server: Server) -> None:
+    store = Store(server.url)
+    server.stop()
+    with pytest.raises(StoreError, match="refused"):
+        store.count()
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Store(server.url)
+    server.start()
+    assert store.count() == 0

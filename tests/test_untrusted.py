@@ -1,0 +1,439 @@
+"""What a stranger hands over, damaged, hostile or random: refused with a sentence, and nothing of it runs."""
+
+import contextlib
+import csv
+import io
+import pickle
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import SMALL, new_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from unlearn_bench import checkpoints, cli
+from unlearn_bench.bench import Bench, Machinery
+from unlearn_bench.config import Row, read_yaml
+from unlearn_bench.config import load as load_config
+from unlearn_bench.data.loading import load
+from unlearn_bench.errors import ConfigError, DataError, StoreError, UserError
+from unlearn_bench.executors import local
+from unlearn_bench.report.render import FORMATS
+from unlearn_bench.store import Store
+
+CALM = settings(
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def damage(content: bytes, kind: str, other: bytes) -> bytes:
+    """The content with a byte flipped in its middle, cut off, or another file's."""
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+    return {"flipped": flipped, "truncated": content[:-1], "empty": b"", "swapped": other}[kind]
+
+
+# --- integrity
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "empty", "swapped"])
+@pytest.mark.parametrize("folder", ["models", "outputs"])
+def test_damaged_files_are_never_used_and_made_again(
+    bench: Bench, machinery: Machinery, folder: str, kind: str
+) -> None:
+    bench.carry_out([Row(method="ft")], machinery)
+    before = {run.key: run.values for run in bench.store.runs()}
+    files = sorted((bench.store.models_folder.parent / folder).iterdir())
+    contents = {file: file.read_bytes() for file in files}
+    for file, other in zip(files, [*files[1:], files[0]], strict=True):
+        file.write_bytes(damage(contents[file], kind, contents[other]))
+    for run in bench.store.runs():
+        artefact = run.model if folder == "models" else run.outputs
+        assert artefact and artefact.file and artefact.file_digest
+        file = bench.store.models_folder.parent / folder / artefact.file
+        assert checkpoints.read(file, artefact.file_digest, torch.device("cpu")) is None
+    again = bench.carry_out([Row(method="ft"), Row(method="ft_classifier")], machinery, with_outputs=True)
+    assert again.failures == 0
+    assert before.items() <= {run.key: run.values for run in bench.store.runs()}.items()
+    restored = {file.stem for file in files if file.read_bytes() == contents[file]}
+    # of the weights only those that a method starts from are needed again
+    needed = {run.model.key for run in bench.store.runs(method="original") if run.model}
+    assert restored == (needed if folder == "models" else {file.stem for file in files})
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "empty", "swapped"])
+def test_a_damaged_cache_of_images_is_read_anew(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNLEARN_BENCH_CACHE", str(tmp_path / "own"))
+    digests = []
+    for name in ("one", "two"):
+        write_images(tmp_path / name, seed=len(name) + len(digests))
+        digests.append(load(f"folder:{tmp_path / name}", folder=tmp_path).digest)
+    files = sorted((tmp_path / "own").rglob("*.safetensors"))
+    contents = [file.read_bytes() for file in files]
+    assert len(files) == 2
+    for file, content, other in zip(files, contents, contents[::-1], strict=True):
+        file.write_bytes(damage(content, kind, other))
+    found = [load(f"folder:{tmp_path / name}", folder=tmp_path).digest for name in ("one", "two")]
+    assert found == digests
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "empty"])
+def test_a_damaged_database_is_a_sentence(bench: Bench, machinery: Machinery, kind: str) -> None:
+    bench.carry_out([Row(method="original")], machinery)
+    assert bench.store.path
+    content = bench.store.path.read_bytes()
+    copy = bench.store.path.with_name("copy.sqlite")
+    copy.write_bytes(b"no database" + content[11:] if kind == "flipped" else damage(content, kind, b""))
+    with contextlib.suppress(StoreError):
+        Store(f"sqlite:///{copy}", create=False).runs()
+
+
+# --- files that would run code, or lie elsewhere
+
+
+class Malicious:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.file,)
+
+
+def test_a_pickle_in_place_of_a_checkpoint_runs_nothing(bench: Bench, machinery: Machinery, tmp_path: Path) -> None:
+    from unlearn_bench.artefacts import file_digest
+
+    bench.carry_out([Row(method="original")], machinery)
+    trap = tmp_path / "sprung"
+    run = bench.store.runs()[0]
+    assert run.model and run.model.file
+    file = bench.store.models_folder / run.model.file
+    file.write_bytes(pickle.dumps(Malicious(trap)))
+    assert checkpoints.read(file, file_digest(file), torch.device("cpu")) is None  # its SHA-256 forged as well
+    bench.carry_out([Row(method="ft")], machinery)
+    assert not trap.exists()
+    assert file.read_bytes()[:1] != b"\x80", "the checkpoint was made again"
+
+
+def tiny_zip(file: Path, extra: dict[str, bytes] | None = None) -> None:
+    """A Tiny-ImageNet of two classes, two images each, and more members."""
+    root = "tiny-imagenet-200"
+    members = {
+        f"{root}/wnids.txt": b"n1\nn2\n",
+        f"{root}/words.txt": b"n1\tone\nn2\ttwo\n",
+        f"{root}/val/val_annotations.txt": b"v1.JPEG\tn1\t0\nv2.JPEG\tn2\t0\n",
+    }
+    for number in (1, 2):
+        members[f"{root}/train/n{number}/images/n{number}_0.JPEG"] = picture(number)
+        members[f"{root}/val/images/v{number}.JPEG"] = picture(number + 5)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (members | (extra or {})).items():
+            archive.writestr(name, content)
+
+
+def picture(seed: int, kind: str = "JPEG", size: int = 8) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+def write_images(folder: Path, seed: int = 0, classes: tuple[str, ...] = ("a", "b")) -> None:
+    for number, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for image in range(3):
+            (folder / name / f"{image}.png").write_bytes(picture(100 * seed + 10 * number + image, "PNG"))
+
+
+def test_an_archive_that_names_places_outside_writes_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "deep" / "data"
+    data.mkdir(parents=True)
+    outside = {
+        "../../evil.txt": b"x",
+        "/evil.txt": b"x",
+        "tiny-imagenet-200/train/n1/images/../../../../evil.JPEG": b"x",
+    }
+    tiny_zip(data / "tiny-imagenet-200.zip", outside)
+    before = sorted(tmp_path.rglob("*"))
+    with contextlib.suppress(DataError):
+        load("tiny_imagenet", folder=data)
+    assert [path for path in sorted(tmp_path.rglob("*")) if "cache" not in path.parts] == before
+    assert not Path("/evil.txt").exists()
+
+
+def test_an_archive_that_unpacks_to_far_more_than_images_is_refused(tmp_path: Path) -> None:
+    tiny_zip(tmp_path / "tiny-imagenet-200.zip", {"tiny-imagenet-200/words.txt": b"\0" * (64 * 2**20)})
+    with pytest.raises(DataError, match=r"words.txt has 67,108,864 bytes, expected 33,554,432 at most"):
+        load("tiny_imagenet", folder=tmp_path)
+
+
+def test_an_image_of_gigabytes_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path / "own")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # of 64: past the limit, not yet twice it
+    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(DataError, match=r"8×8 pixels, expected 1 to 40"):
+        load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["red\x1b[31m", "two\nlines", "bell\a"])
+@pytest.mark.skipif(sys.platform == "win32", reason="such names cannot be made there")
+def test_class_names_that_a_terminal_would_obey_are_refused(tmp_path: Path, name: str) -> None:
+    write_images(tmp_path / "own", classes=("plain", name))
+    with pytest.raises(DataError, match="cannot be printed"):
+        load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{after}: &{after} [{','.join([f'*{before}'] * 10)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LAUGHS, "too many aliases within aliases"),
+        ("a: &a [*a]\n", "nested too deeply"),
+        ("[" * 5000, "nested too deeply|is not YAML"),
+        ("a: !!python/object/apply:os.system [exit]\n", "is not YAML"),
+        ("a: 2001-99-99\n", "is not YAML"),
+        ("#" * (2**20 + 1), "expected 1,048,576 at most"),
+    ],
+)
+def test_a_configuration_that_is_a_trap_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "benchmarks.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(file)
+
+
+# --- hostile words in every output
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    r"\input{/etc/passwd}",
+    "a\nb",
+    '"quoted" & |piped|',
+    "@SUM(1)",
+]
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+def test_hostile_words_are_inert_in_every_format(bench: Bench, label: str) -> None:
+    for forget in ("1", "3"):
+        for method in ("original", "retrained", "ft"):
+            run = new_run(bench, method, forget, (0.5, 50.0))
+            bench.store.record(replace(run, method=replace(run.method, label=label)))
+    tables = {name: render(bench.table("3")) for name, render in FORMATS.items()}
+    assert "<script" not in tables["markdown"].replace("\\<script", "")
+    assert "\n" + label not in tables["text"] or "\n" not in label
+    rows = list(csv.DictReader(io.StringIO(tables["csv"])))
+    assert all(not row["label"].startswith(("=", "@", "+", "-")) for row in rows)
+    assert {row["label"].lstrip("'") for row in rows} >= {label}
+    assert r"\input{" not in tables["latex"]
+    body = tables["latex"].split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert all(line.count(" & ") == 3 for line in body.strip().splitlines())
+    lines = tables["markdown"].splitlines()
+    piped = [line.replace("\\|", "") for line in lines if line.startswith("|")]
+    assert {line.count("|") for line in piped} == {5}
+
+
+# --- random input
+
+
+@pytest.fixture
+def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "execute", lambda _tasks, **_rest: None)
+
+
+ODD = """1 3 cat -1 1,3 10% nan 1e400 ../.. muda ft A tiny digits folder: folder:/ sqlite:// lr= lr=nan = lr=1
+x=y original json ';DROP"""
+WORDS = st.one_of(
+    st.sampled_from([*ODD.split(), "", " "]),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
+    st.integers().map(str),
+)
+OPTIONS = """table method profile dataset setting forget then seed set preset format workers noise-floor against-paper
+classes audit-metrics status limit kind nonsense config options precision device figure plugin json"""
+NAMES = [f"--{name}" for name in OPTIONS.split()]
+COMMANDS = [
+    "train",
+    "run",
+    "reproduce",
+    "report",
+    "claims",
+    "runs",
+    "show",
+    "status",
+    "list",
+    "explain",
+    "figure",
+    "tune",
+]
+LINES = st.tuples(
+    st.sampled_from([*COMMANDS, "doctr", ""]), st.lists(st.one_of(st.sampled_from(NAMES), WORDS), max_size=6)
+)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nothing_trains")
+def test_random_command_lines_end_with_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench.choose(load_config(), Store(f"sqlite:///{home / 'results' / 'runs.sqlite'}"))
+    for method in ("original", "retrained", "muda"):
+        bench.store.record(new_run(bench, method, "1", (0.5, 50.0)))
+    codes = []
+
+    @settings(CALM, max_examples=1000)
+    @given(LINES)
+    def try_one(line: tuple[str, list[str]]) -> None:
+        monkeypatch.setattr(sys, "argv", ["unlearn-bench", *([line[0]] if line[0] else []), *line[1]])
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code in (0, 1, 2), sys.argv
+        assert "Unexpected error" not in err.getvalue(), (sys.argv, err.getvalue())
+        assert "Traceback" not in out.getvalue() + err.getvalue(), sys.argv
+        codes.append(stop.value.code)
+
+    try_one()
+    assert {0, 2} <= set(codes)
+
+
+def edits(content: bytes) -> st.SearchStrategy[bytes]:
+    """The content with some of its parts replaced, left out or repeated."""
+    place = st.integers(0, len(content))
+
+    def edit(changes: list[tuple[int, int, bytes]]) -> bytes:
+        changed = content
+        for start, length, put in changes:
+            changed = changed[:start] + put + changed[start + length :]
+        return changed
+
+    change = st.tuples(place, st.integers(0, 8), st.binary(max_size=4))
+    return st.lists(change, min_size=1, max_size=4).map(edit)
+
+
+def words_of(text: str) -> st.SearchStrategy[str]:
+    """A YAML text with some values replaced by others that YAML can hold."""
+    document = yaml.safe_load(text)
+    leaves = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]), st.just({})
+    )
+
+    def places(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+        yield path
+        if isinstance(value, dict):
+            for key, part in value.items():
+                yield from places(part, (*path, key))
+        elif isinstance(value, list):
+            for number, part in enumerate(value):
+                yield from places(part, (*path, number))
+
+    def put(path: tuple[object, ...], leaf: object) -> str:
+        changed = yaml.safe_load(text)
+        spot = changed
+        for step in path[:-1]:
+            spot = spot[step]
+        spot[path[-1]] = leaf
+        return yaml.safe_dump(changed)
+
+    known = [path for path in places(document) if path]
+    return st.builds(put, st.sampled_from(known), leaves)
+
+
+@pytest.mark.slow
+def test_random_configurations_end_with_a_sentence(home: Path) -> None:
+    file = home / "benchmarks.yaml"
+
+    def use() -> None:
+        with contextlib.suppress(UserError):
+            Bench.choose(load_config(), Store(f"sqlite:///{home / 'runs.sqlite'}"), forget=("1",))
+
+    @settings(CALM, max_examples=500)
+    @given(edits(SMALL.encode()))
+    def try_bytes(content: bytes) -> None:
+        file.write_bytes(content)
+        use()
+
+    @settings(CALM, max_examples=300)
+    @given(words_of(SMALL))
+    def try_words(text: str) -> None:
+        file.write_text(text, encoding="utf-8")
+        use()
+
+    try_bytes()
+    try_words()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "ICO"])
+def test_random_images_end_with_a_sentence(tmp_path: Path, kind: str) -> None:
+    write_images(tmp_path / "own")
+    victim = tmp_path / "own" / "a" / "0.png"
+    size = 16 if kind == "ICO" else 8
+
+    @settings(CALM, max_examples=60)
+    @given(edits(picture(0, kind, size)))
+    def try_one(content: bytes) -> None:
+        victim.write_bytes(content)
+        with contextlib.suppress(DataError):
+            load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+
+    try_one()
+
+
+@pytest.mark.slow
+def test_random_archives_parquet_files_and_databases_end_with_a_sentence(tmp_path: Path, bench: Bench) -> None:
+    archive = tmp_path / "tiny" / "tiny-imagenet-200.zip"
+    archive.parent.mkdir()
+    tiny_zip(archive)
+    parquet = tmp_path / "parquet" / "cifar10"
+    parquet.mkdir(parents=True)
+    frame = pd.DataFrame(
+        {"img": [{"bytes": picture(n, "PNG", 32)} for n in range(20)], "label": [n % 10 for n in range(20)]}
+    )
+    for split in ("train", "test"):
+        frame.to_parquet(parquet / f"{split}-0.parquet")
+    shard = parquet / "train-0.parquet"
+    bench.store.record(new_run(bench, "original", "1", (0.5, 50.0)))
+    assert bench.store.path
+    database = tmp_path / "random.sqlite"
+
+    def tried(name: str, file: Path, folder: Path, examples: int) -> None:
+        @settings(CALM, max_examples=examples)
+        @given(edits(file.read_bytes()))
+        def try_one(content: bytes) -> None:
+            file.write_bytes(content)
+            with contextlib.suppress(DataError):
+                load(name, folder=folder)
+
+        try_one()
+
+    tried("tiny_imagenet", archive, archive.parent, 150)
+    tried("cifar10", shard, shard.parent.parent, 150)
+
+    @settings(CALM, max_examples=150)
+    @given(edits(bench.store.path.read_bytes()))
+    def try_database(content: bytes) -> None:
+        for old in tmp_path.glob("random.sqlite*"):
+            old.unlink()
+        database.write_bytes(content)
+        with contextlib.suppress(StoreError):
+            Store(f"sqlite:///{database}", create=False).runs()
+
+    try_database()
