@@ -37,7 +37,7 @@ from unlearn_bench.outputs import ModelOutputs, Outputs, predict
 from unlearn_bench.plan import make_plan
 from unlearn_bench.store import Store
 
-BASE = {"images": 10_000, "classes": 10, "width": 64, "configurations": 5}
+BASE = {"images": 5_000, "classes": 10, "width": 64, "configurations": 5}
 POINTS = {
     "images": [5_000, 10_000, 20_000, 50_000],
     "classes": [10, 100, 200],
