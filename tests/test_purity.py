@@ -1,0 +1,87 @@
+"""Measuring changes nothing and depends on nothing else: neither on what was measured before nor on batches."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from unlearn_bench import outputs as outputs_module
+from unlearn_bench.data import Dataset
+from unlearn_bench.data.batches import Normalise
+from unlearn_bench.data.settings import divide
+from unlearn_bench.evaluation import measure
+from unlearn_bench.metrics import Metric, metrics
+from unlearn_bench.models import Classifier, build, weights_digest
+from unlearn_bench.outputs import ModelOutputs, Outputs, arrange, predict_all
+
+SETTINGS = {"class": ("1", {}), "backdoor": ("1", {"size": 2, "place": "top_left", "shade": 255, "rate": 0.1})}
+
+
+def network() -> Classifier:
+    return build({"name": "resnet18", "width": 4, "groups": 2}, channels=1, classes=10, seed=7)
+
+
+def outputs_of(digits: Dataset, setting: str) -> ModelOutputs:
+    forget, options = SETTINGS[setting]
+    split = divide(digits, setting, forget, options)
+    return arrange(predict_all(network(), digits.test, split, Normalise(digits.mean, digits.std)), split)
+
+
+def cases() -> list[tuple[str, str]]:
+    return [(s, m.name) for s in SETTINGS for m in metrics if not m.settings or s in m.settings]
+
+
+def tensors(outputs: ModelOutputs) -> Iterator[torch.Tensor]:
+    for part in (getattr(outputs, field.name) for field in fields(outputs)):
+        if isinstance(part, Outputs):
+            yield from (part.features, part.logits, part.labels)
+
+
+def generators() -> tuple[object, ...]:
+    numpy = np.random.get_state()[1].tobytes()  # type: ignore[union-attr]
+    return random.getstate(), numpy, torch.get_rng_state().numpy().tobytes()
+
+
+@pytest.mark.parametrize(("setting", "name"), cases())
+def test_a_metric_changes_neither_outputs_nor_generators_and_repeats_itself(
+    digits: Dataset, setting: str, name: str
+) -> None:
+    outputs = outputs_of(digits, setting)
+    before, drawn = [part.clone() for part in tensors(outputs)], generators()
+    value = metrics.get(name).function(outputs)
+    assert all(torch.equal(old, new) for old, new in zip(before, tensors(outputs), strict=True))
+    assert generators() == drawn
+    torch.manual_seed(99)
+    assert metrics.get(name).function(replace(outputs)) == value, "a new object: nothing is shared with the first"
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_no_order_of_metrics_changes_a_value(digits: Dataset, setting: str) -> None:
+    wanted: list[Metric] = [metrics.get(name) for own, name in cases() if own == setting]
+    outputs = outputs_of(digits, setting)
+    expected = measure(outputs, wanted)
+    for seed in range(3):
+        shuffled = random.Random(seed).sample(wanted, len(wanted))
+        assert measure(replace(outputs), shuffled) == expected
+
+
+def test_evaluation_leaves_the_model_as_it_was(digits: Dataset) -> None:
+    split = divide(digits, "class", "1", {})
+    model = network().train()
+    before = weights_digest(model)
+    predict_all(model, digits.test, split, Normalise(digits.mean, digits.std))
+    assert weights_digest(model) == before
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("batch", [1, 7, 10_000])
+def test_the_size_of_batches_moves_outputs_by_rounding_alone(
+    digits: Dataset, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = outputs_of(digits, "class")
+    monkeypatch.setattr(outputs_module, "BATCH", batch)
+    for old, new in zip(tensors(expected), tensors(outputs_of(digits, "class")), strict=True):
+        torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-5)
