@@ -48,6 +48,7 @@ class Runner:
         self.dataset = dataset.to(device)
         self.device = device
         self.normalise = Normalise(dataset.mean, dataset.std)
+        torch.optim.SGD([torch.zeros(1)])  # the first one imports torch's compiler, a second that is no method's
 
     def run(self, task: Task, progress: Progress = silent) -> tuple[Status, str | None]:
         """Makes and records one run: its weights, unless they are there already, then every metric.
