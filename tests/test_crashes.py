@@ -19,6 +19,8 @@ from unlearn_bench.config import load as load_config
 from unlearn_bench.doctor import _database
 from unlearn_bench.store import Store
 
+pytestmark = pytest.mark.slow  # whole commands, killed and begun again
+
 DONE = re.compile(r"\[\d+/\d+\] (.*): done")
 
 
@@ -39,7 +41,6 @@ def assert_whole(home: Path, database: str = "runs") -> None:
     assert not [finding for finding in wrong if finding.area != "disk"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(home: Path, workers: str) -> None:
     """Fifteen kills for each number of workers; a table that was finished is begun anew until they are used up."""
@@ -79,7 +80,6 @@ MANY = MANY.replace(
 MANY = MANY.replace("muda: {iterations: 12}", "muda: {iterations: 2}")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 3])
 def test_eight_processes_share_two_hundred_runs(home: Path, killed: int) -> None:
     (home / "benchmarks.yaml").write_text(MANY)
