@@ -150,15 +150,15 @@ def tiny_disk(home: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
-@pytest.mark.parametrize("free_kib", [0, 16, 100, 400])
-def test_a_full_disk_is_a_sentence_and_loses_nothing(home: Path, tiny_disk: Path, free_kib: int) -> None:
+@pytest.mark.parametrize(("free_kib", "workers"), [(0, "1"), (16, "1"), (100, "1"), (100, "2"), (400, "2")])
+def test_a_full_disk_is_a_sentence_and_loses_nothing(home: Path, tiny_disk: Path, free_kib: int, workers: str) -> None:
     """The less is free, the sooner it ends: in the claim, the checkpoint, the outputs, or the commit."""
     assert start(home, "run", "--method", "ft", "--forget", "1", "--workers", "1").wait() == 0
     before = values(home)
     filler = tiny_disk / "filler"
     filler.write_bytes(b"\0" * max(0, shutil.disk_usage(tiny_disk).free - free_kib * 1024))
-    process = start(home, "reproduce", "--table", "3", "--workers", "1")
-    _, errors = process.communicate()
+    process = start(home, "reproduce", "--table", "3", "--workers", workers)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2, errors
     assert "Traceback" not in errors
     assert re.search(r"(No space left on device|disk is full|disk I/O error)", errors), errors

@@ -15,6 +15,7 @@ from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row
 from unlearn_bench.doctor import Finding, _database, examine
 from unlearn_bench.progress import silent
+from unlearn_bench.store import Store, health
 from unlearn_bench.store.claims import Claims
 
 
@@ -67,6 +68,20 @@ def test_files_of_a_process_at_work_are_left_alone(made: Bench) -> None:
         busy.take("0" * 64)
         assert wrong(made) == []
     assert [finding.text for finding in wrong(made)] == [f"{file} is named by no run"]
+
+
+def test_files_of_another_database_in_the_same_folder_are_left_alone(made: Bench) -> None:
+    other = Store(made.store.url.replace("runs.sqlite", "other.sqlite"))
+    assert not [finding for finding in _database(other.url) if finding.fix]
+    assert len(health.unnamed_files(other)) == 6, "they are the other's"
+
+
+def test_a_file_that_is_no_database_is_wrong_and_a_missing_one_is_not(made: Bench) -> None:
+    assert made.store.path
+    broken = made.store.path.with_name("broken.sqlite")
+    broken.write_bytes(b"no database at all" * 100)
+    assert [finding.state for finding in _database(f"sqlite:///{broken}")] == ["wrong"]
+    assert [finding.state for finding in _database(f"sqlite:///{broken}.none")] == ["note"]
 
 
 def test_rows_that_lost_their_like_are_named(made: Bench) -> None:
@@ -142,20 +157,32 @@ def test_without_a_place_for_logs_a_bug_is_still_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Path
 ) -> None:
     (home / "file").write_text("")
-    monkeypatch.setenv("UNLEARN_BENCH_LOGS", str(home / "file" / "logs"))
-    assert run_main(monkeypatch, "list", "methods") == 1
-    assert "Run it again with `unlearn-bench --debug …` for the traceback" in capsys.readouterr().err
+    for place in (str(home / "file" / "logs"), "/proc"):
+        monkeypatch.setenv("UNLEARN_BENCH_LOGS", place)
+        assert run_main(monkeypatch, "list", "methods") == 1
+        assert "Run it again with `unlearn-bench --debug …` for the traceback" in capsys.readouterr().err
+        logbook.log.handlers.clear()
+
+
+def test_a_password_is_neither_shown_nor_kept(home: Path) -> None:
+    for url in ("postgres://me:secret@h/db", "postgresql+psycopg://h/db?user=me&password=secret"):
+        answer = command("runs", "--db", url, home=home)
+        assert answer.returncode == 2
+        assert "secret" not in answer.stderr
+    assert all("secret" not in file.read_text() for file in (home / "logs").iterdir())
 
 
 def test_logs_are_rotated_and_only_made_where_there_is_something_to_keep(made: Bench, home: Path) -> None:
     folder = home / "logs"
     folder.mkdir(exist_ok=True)
     for number in range(30):
-        (folder / f"2000{number:02}.log").write_text("old")
+        (folder / f"20000101-0000{number:02}-{2**22 + number}.log").write_text("old")
+    (folder / "another program.log").write_text("not ours")
     assert command("list", "methods", home=home).returncode == 0
-    assert len(list(folder.iterdir())) == 30
+    assert len(list(folder.iterdir())) == 31
     assert command("run", "--method", "muda", "--forget", "1", "--workers", "1", home=home).returncode == 0
-    kept = sorted(folder.iterdir())
+    kept = sorted(folder.glob("20*.log"))
     assert len(kept) == logbook.KEPT
+    assert (folder / "another program.log").exists()
     assert "muda, digits, forget 1, seed 0: done" in kept[-1].read_text()
     assert os.environ["UNLEARN_BENCH_LOGS"] == str(folder)

@@ -89,6 +89,39 @@ def test_without_room_for_the_copy_nothing_is_upgraded(old: Path, monkeypatch: p
     assert old.read_bytes() == before
 
 
+def test_a_copy_that_sqlite_cannot_make_is_a_sentence(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def __init__(self, *_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema.sqlite3, "connect", Full)
+    before = old.read_bytes()
+    with pytest.raises(FileError, match="disk is full"):
+        schema._copy(old, "0001")
+    assert (old.read_bytes(), old.with_name("runs.sqlite.0001.bak").exists()) == (before, False)
+
+
+def test_the_copy_is_what_was_there_before_even_if_another_process_upgrades_first(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second process reads the old version, then the first one upgrades: the second must not copy the result."""
+    found, first = schema._version, []
+
+    def late(connection: Any, shown_url: str) -> str:
+        version = found(connection, shown_url)
+        if not first:
+            first.append(True)
+            connection.rollback()
+            with pytest.warns(UpgradeNotice):
+                Store(f"sqlite:///{old}")
+        return version
+
+    monkeypatch.setattr(schema, "_version", late)
+    Store(f"sqlite:///{old}")
+    copy = old.with_name("runs.sqlite.0001.bak")
+    assert not query(copy, "SELECT name FROM sqlite_master WHERE name IN ('claims', 'alembic_version')")
+
+
 def test_an_upgrade_that_fails_changes_nothing(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(connection: Any, found: str) -> None:
         connection.exec_driver_sql("DROP TABLE metric_values")

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import os
 import pickle
 import shutil
 import sys
@@ -25,6 +26,7 @@ from unlearn_bench import checkpoints, cli
 from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row, read_yaml
 from unlearn_bench.config import load as load_config
+from unlearn_bench.data import decode
 from unlearn_bench.data.loading import load
 from unlearn_bench.errors import ConfigError, DataError, StoreError, UserError
 from unlearn_bench.executors import local
@@ -183,8 +185,8 @@ def test_an_archive_that_unpacks_to_far_more_than_images_is_refused(tmp_path: Pa
 
 def test_an_image_of_gigabytes_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_images(tmp_path / "own")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # of 64: past the limit, not yet twice it
-    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(DataError, match=r"8×8 pixels, expected 1 to 40"):
+    monkeypatch.setattr(decode, "MOST_PIXELS", 40)
+    with pytest.raises(DataError, match=r"8×8 pixels, expected 1 to 40"):
         load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
 
 
@@ -210,6 +212,9 @@ LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("[" * 5000, "nested too deeply|is not YAML"),
         ("a: !!python/object/apply:os.system [exit]\n", "is not YAML"),
         ("a: 2001-99-99\n", "is not YAML"),
+        ("a: !!bool maybe\n", "is not YAML"),
+        ("a: !!timestamp foo\n", "is not YAML"),
+        ("a: !!int ''\n", "is not YAML"),
         ("#" * (2**20 + 1), "expected 1,048,576 at most"),
     ],
 )
@@ -218,6 +223,59 @@ def test_a_configuration_that_is_a_trap_is_refused(tmp_path: Path, text: str, me
     file.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_yaml(file)
+
+
+def test_an_image_never_starts_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would hand an EPS to Ghostscript, whatever its name is."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    (tools / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    write_images(tmp_path / "own")
+    (tmp_path / "own" / "a" / "0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
+    with pytest.raises(DataError, match="no format"):
+        load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": [0.5, 1.9]},
+        {"label": [None, 1]},
+        {"label": ["cat", "dog"]},
+        {"label": [-1, 1]},
+        {"img": [2**45, 7]},
+        {"img": [None, b""]},
+        {"img": [], "label": []},
+    ],
+    ids=str,
+)
+def test_parquet_columns_of_other_things_are_refused(tmp_path: Path, change: dict[str, list[object]]) -> None:
+    (tmp_path / "cifar10").mkdir()
+    good = {"img": [{"bytes": picture(1, "PNG", 32)}, {"bytes": picture(2, "PNG", 32)}], "label": [0, 1]}
+    for split in ("train", "test"):
+        pd.DataFrame(good | change).to_parquet(tmp_path / "cifar10" / f"{split}-0.parquet")
+    with pytest.raises(DataError):
+        load("cifar10", folder=tmp_path)
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_packed_in_a_way_that_cannot_be_bounded_is_refused(tmp_path: Path, packed: int) -> None:
+    file = tmp_path / "tiny-imagenet-200.zip"
+    tiny_zip(file)
+    with zipfile.ZipFile(file, "a", packed) as archive:
+        archive.writestr("tiny-imagenet-200/train/n1/images/bomb.JPEG", b"\0" * 10_000)
+    with pytest.raises(DataError, match="neither stored nor deflated"):
+        load("tiny_imagenet", folder=tmp_path)
+
+
+def test_an_annotation_of_an_unknown_class_is_left_out(tmp_path: Path) -> None:
+    lines = b"v1.JPEG\tn1\t0\nv2.JPEG\tn2\t0\nv3.JPEG\tn9\t0\n"
+    extra = {"tiny-imagenet-200/val/images/v3.JPEG": picture(9)}
+    tiny_zip(tmp_path / "tiny-imagenet-200.zip", extra | {"tiny-imagenet-200/val/val_annotations.txt": lines})
+    assert load("tiny_imagenet", folder=tmp_path).test_images == 2
 
 
 # --- hostile words in every output

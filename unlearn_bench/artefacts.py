@@ -47,7 +47,7 @@ def abandoned(folder: Path) -> list[Path]:
 
 
 def _host_tag() -> str:
-    return hashlib.sha256(this_host().encode()).hexdigest()[:8]
+    return this_host()[:8]
 
 
 def _flush_folder(folder: Path) -> None:
@@ -55,7 +55,8 @@ def _flush_folder(folder: Path) -> None:
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            with contextlib.suppress(OSError):  # some network file systems refuse; the file itself is on disk
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

@@ -247,7 +247,8 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path} cannot be read: {problem.strerror}.") from None
     except RecursionError:
         raise ConfigError(f"{path.name} is nested too deeply, or within itself. Write it flatter.") from None
-    except (yaml.YAMLError, ValueError) as problem:  # a date that is none is a ValueError
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as problem:
+        # the latter: a date that is none, a tag on a value that it does not fit
         where = getattr(problem, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise ConfigError(f"{path.name}{line} is not YAML: {getattr(problem, 'problem', problem)}.") from None

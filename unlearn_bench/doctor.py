@@ -15,7 +15,7 @@ from unlearn_bench.artefacts import is_intact
 from unlearn_bench.config import Benchmarks
 from unlearn_bench.data import Location, datasets
 from unlearn_bench.data.loading import load
-from unlearn_bench.errors import UserError
+from unlearn_bench.errors import MissingDatabaseError, UserError
 from unlearn_bench.progress import Progress
 from unlearn_bench.store import Store, health
 
@@ -72,9 +72,20 @@ def _environment() -> Iterator[Finding]:
 def _database(url: str) -> Iterator[Finding]:
     try:
         store = Store(url, create=False)
-    except UserError as problem:
-        yield Finding("database", "note", str(problem))
+    except MissingDatabaseError as problem:
+        yield Finding("database", "note", str(problem).rstrip("."))
         return
+    except UserError as problem:
+        yield Finding("database", "wrong", str(problem).rstrip("."), "Restore a copy of it.")
+        return
+    try:
+        yield from _record(store)
+    except UserError as problem:
+        yield Finding("database", "wrong", str(problem).rstrip("."), "Restore a copy of it.")
+    yield from _disk(store)
+
+
+def _record(store: Store) -> Iterator[Finding]:
     faults = health.faults(store)
     for fault in faults:
         remedy = "Restore a copy, or delete the run's row: the same command makes it again."
@@ -90,6 +101,9 @@ def _database(url: str) -> Iterator[Finding]:
             lambda: health.drop_claims(store, dead),
         )
     yield from _files(store)
+
+
+def _disk(store: Store) -> Iterator[Finding]:
     folder = store.path.parent if store.path else Path()
     free = shutil.disk_usage(folder).free
     enough = free >= LEAST_FREE_BYTES
@@ -108,12 +122,16 @@ def _files(store: Store) -> Iterator[Finding]:
         yield Finding("files", "note", f"{len(missing)} of {len(named)} files are gone, made again when needed")
     if not damaged:
         yield Finding("files", "ok", f"{len(named) - len(missing)} checkpoints and outputs, all with their SHA-256")
-    in_use = health.is_in_use(store)
-    for file in health.unnamed_files(store):
-        if in_use:  # a process that works just now writes a file before the row that names it
-            yield Finding("files", "note", f"{file} is named by no run; another process works on this database")
-        else:
-            remedy = "Nothing reads it; --fix deletes it."
+    for file in health.half_written(store):
+        yield Finding("files", "wrong", f"{file} was never finished", "--fix deletes it.", file.unlink)
+    whole = health.unnamed_files(store)
+    if whole and health.is_in_use(store):  # a process that works just now writes a file before the row that names it
+        yield Finding("files", "note", f"{len(whole)} files are named by no run; another process is at work")
+    elif whole and not health.is_alone(store):
+        yield Finding("files", "note", f"{len(whole)} files are another database's in the same folder, or no run's")
+    else:
+        for file in whole:
+            remedy = "No run reads it; --fix deletes it."
             yield Finding("files", "wrong", f"{file} is named by no run", remedy, file.unlink)
 
 

@@ -11,6 +11,7 @@ UserError                 wrong use: exit code 2
 ├─ WorkerError            a worker process was killed
 ├─ MissingRunError        a report needs a run that nobody has made yet
 └─ StoreError             the result database cannot be opened or does not hold what was asked for
+   └─ MissingDatabaseError  there is none yet
 DivergedError             a loss or a metric left the finite numbers: the run is recorded as diverged
 Notice                    what a user should know, and need not mend
 ├─ PluginWarning          an installed plug-in fails to load: it is named and left out
@@ -65,6 +66,10 @@ class MissingRunError(UserError):
 
 class StoreError(UserError):
     """The result database cannot be opened or does not hold what was asked for."""
+
+
+class MissingDatabaseError(StoreError):
+    """There is no result database yet."""
 
 
 class DivergedError(Exception):

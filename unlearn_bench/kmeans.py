@@ -39,7 +39,12 @@ def kmeans(x: Tensor, k: int, *, restarts: int, seed: int) -> Tensor:
         k: number of clusters.
         restarts: runs from independent k-means++ starts.
         seed: of the starts, which are drawn on the CPU so that a GPU draws the same.
+
+    Raises:
+        ValueError: fewer samples than clusters.
     """
+    if len(x) < k:
+        raise ValueError(f"{len(x)} samples cannot make {k} clusters")
     return lloyd(x, plus_plus(x, k, restarts=restarts, seed=seed)).best
 
 

@@ -12,9 +12,23 @@ from pathlib import Path
 
 from platformdirs import user_log_path
 
+from unlearn_bench.processes import is_running
+
 KEPT = 20  # files, the newest
 
+NAME = re.compile(r"\d{8}-\d{6}-(\d+)\.log")  # when the command began, and its process
+
 log = logging.getLogger("unlearn_bench")
+
+
+class _Handler(logging.FileHandler):
+    """A log that gives up where it cannot be written: no place for logs is no reason not to work."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            log.removeHandler(self)
 
 
 def start(words: list[str]) -> None:
@@ -24,21 +38,26 @@ def start(words: list[str]) -> None:
         words: the command line, whose database passwords are left out.
     """
     file = folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    with contextlib.suppress(OSError):  # no place for logs is no reason not to work
+    with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(file, delay=True, encoding="utf-8")
+        handler = _Handler(file, delay=True, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logging.raiseExceptions = False  # nor is one that became full
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False
-        _command[:] = [re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", word) for word in words]
+        _command[:] = [without_password(word) for word in words]
+
+
+def without_password(word: str) -> str:
+    """Returns a word of a command line or a message with the password of a database URL left out."""
+    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", word))
 
 
 def note(line: str) -> None:
     """Writes a line, after the command line where it is the first one."""
     _begin()
-    log.info(line)
+    log.info(without_password(line))
 
 
 def note_unexpected(problem: BaseException) -> Path | None:
@@ -62,6 +81,8 @@ def _begin() -> None:
         return
     words, _command[:] = " ".join(_command), []
     with contextlib.suppress(OSError):
-        for old in sorted(folder().glob("*.log"))[: -KEPT + 1]:
-            old.unlink(missing_ok=True)
+        named = sorted((file.name, found) for file in folder().iterdir() if (found := NAME.fullmatch(file.name)))
+        for name, found in named[: -KEPT + 1]:
+            if not is_running(int(found[1])):
+                (folder() / name).unlink(missing_ok=True)
     log.info("unlearn-bench %s (Python %s, %s)", words, sys.version.split()[0], sys.platform)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import platform
+import uuid
 from functools import lru_cache
 from pathlib import Path
 
 
 @lru_cache(maxsize=1)
 def this_host() -> str:
-    """Returns what tells machines, and containers with process numbers of their own, apart."""
-    namespace = Path("/proc/self/ns/pid")
-    return f"{platform.node()} {namespace.readlink()}" if namespace.exists() else platform.node()
+    """Returns what tells machines apart, since their last start, and containers with process numbers of their own."""
+    known = [platform.node(), str(uuid.getnode())]
+    for file in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"):
+        with contextlib.suppress(OSError):
+            known.append(Path(file).read_text().strip())
+    with contextlib.suppress(OSError):
+        known.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256(" ".join(known).encode()).hexdigest()
 
 
 def is_running(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -28,9 +29,11 @@ def doctor(
     left = 0
     with Watch() as watch:
         for finding in examine(benchmarks, database_url(benchmarks, db), data_folder(benchmarks.home, data), watch):
-            mended = fix and finding.fix is not None
-            if mended and finding.fix is not None:
-                finding.fix()
+            mended = False
+            if fix and finding.fix is not None:
+                with contextlib.suppress(OSError):  # another user's file: it stays, and is counted
+                    finding.fix()
+                    mended = True
             left += finding.state == "wrong" and not mended
             mark = "mended" if mended else finding.state
             typer.echo(" ".join(part for part in (f"{mark:7} {finding.area}: {finding.text}.", finding.remedy) if part))

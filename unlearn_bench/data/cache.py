@@ -36,7 +36,7 @@ def cached(reader: DatasetReader, location: Location) -> Splits:
     if not files:
         return canonical(reader.function(location), drop_overlap=reader.is_official)
     target = folder() / f"{_fingerprint(reader, files)}.safetensors"
-    with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError):
+    with contextlib.suppress(OSError, SafetensorError, LookupError, ValueError, TypeError):
         return _read(target)
     splits = canonical(reader.function(location), drop_overlap=reader.is_official)
     with contextlib.suppress(FileError, SafetensorError):  # a cache that cannot be written costs time, not results

@@ -1,4 +1,4 @@
-"""Image files to pixels: any format that Pillow reads, several threads, one size for all."""
+"""Image files to pixels: the usual formats by Pillow, several threads, one size for all."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, ZeroDivisionError),
     *(struct.error, zlib.error, RuntimeError, NotImplementedError, Image.DecompressionBombError),
 )
+# those that Pillow reads by itself: for EPS it would start Ghostscript
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "TGA")
+MOST_PIXELS = 2**24  # of an image: far more than any classifier here takes
 DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # 16 bits a pixel
 
 
@@ -50,7 +53,7 @@ def decode(
 
     def one(position: int) -> tuple[Pixels, bool]:
         try:
-            with Image.open(io.BytesIO(read(sources[position]))) as image:
+            with Image.open(io.BytesIO(read(sources[position])), formats=FORMATS) as image:
                 _check_size(image)
                 return _rgb(image), image.mode in ("1", "L", *DEEP_GREY)
         except BROKEN as problem:
@@ -79,9 +82,8 @@ def decode(
 
 def _check_size(image: Image.Image) -> None:
     """Checks an image before it is decoded. Raises ValueError for one that would take gigabytes, or no pixel at all."""
-    limit = Image.MAX_IMAGE_PIXELS or 0
-    if not 0 < image.width * image.height <= limit:
-        raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {limit:,}")
+    if not 0 < image.width * image.height <= MOST_PIXELS:
+        raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {MOST_PIXELS:,}")
 
 
 def _rgb(image: Image.Image) -> Pixels:

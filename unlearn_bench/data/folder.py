@@ -29,10 +29,10 @@ def _files(location: Location) -> list[Path]:
 
 @dataset(label="Folder of class folders", source="the user's own", files=_files, is_official=False)
 def folder(location: Location) -> Splits:
-    """The images of ``PATH/train/CLASS/*`` and ``PATH/test/CLASS/*``, any format that Pillow reads, all of one size.
+    """The images of ``PATH/train/CLASS/*`` and ``PATH/test/CLASS/*``, all of one size.
 
-    Without the two splits, ``PATH/CLASS/*`` is split: of each class the fifth with the smallest hashes is the test.
-    Labels follow the alphabetical order of the class folders.
+    They may be PNG, JPEG, BMP, GIF, TIFF, WebP, PPM or TGA. Without the two splits, ``PATH/CLASS/*`` is split: of each
+    class the fifth with the smallest hashes is the test. Labels follow the alphabetical order of the class folders.
     """
     root = _root(location)
     train = root / "train"

@@ -43,8 +43,18 @@ def read_parquet(
             ) from None
     table = pd.concat(frames, ignore_index=True)
 
-    def content(cell: Any) -> bytes:
-        return bytes(cell["bytes"] if isinstance(cell, dict) else cell)
+    where = files[0].parent
+    for label in labels:
+        if not pd.api.types.is_integer_dtype(table[label]) or table[label].isna().any() or (table[label] < 0).any():
+            raise DataError(f"The column '{label}' of {where} holds other values than whole numbers from 0. Mend it.")
+    if table.empty:
+        raise DataError(f"{files[0]} and its like hold no rows. Fetch them again.")
 
-    pixels = decode(table[image].tolist(), content, lambda row: f"Image {row} of {files[0].parent}", progress, task)
+    def content(cell: Any) -> bytes:
+        found = cell.get("bytes") if isinstance(cell, dict) else cell
+        if not isinstance(found, bytes):
+            raise ValueError(f"the column '{image}' holds no image file there")
+        return found
+
+    pixels = decode(table[image].tolist(), content, lambda row: f"Image {row} of {where}", progress, task)
     return pixels, [table[label].to_numpy(dtype=np.int64) for label in labels]

@@ -60,8 +60,11 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
     Raises:
         KeyError: there is none of that name.
-        BadZipFile: it is far larger than an image of 64×64 pixels or a list of words can be.
+        BadZipFile: it is far larger than an image of 64×64 pixels or a list of words can be, or packed in a way whose
+            size cannot be bounded.
     """
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{name} is neither stored nor deflated")
     size = archive.getinfo(name).file_size
     if size > LARGEST_MEMBER:
         raise zipfile.BadZipFile(f"{name} has {size:,} bytes, expected {LARGEST_MEMBER:,} at most")
@@ -85,7 +88,7 @@ def _read(names: list[str], read: Callable[[str], bytes], location: Location) ->
             continue
         if parts[-1].upper().endswith(".JPEG") and parts[1] == "train" and parts[2] in label_of:
             train.append((name, label_of[parts[2]]))
-        elif parts[-1] in validation and parts[1] == "val":
+        elif validation.get(parts[-1]) in label_of and parts[1] == "val":
             test.append((name, label_of[validation[parts[-1]]]))
     if not train or not test:
         raise DataError(f"Tiny-ImageNet holds {len(train)} training and {len(test)} validation images. Fetch it again.")

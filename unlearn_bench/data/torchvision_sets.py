@@ -64,10 +64,10 @@ def _read(name: str, location: Location, classes: tuple[str, ...], *, by_split: 
         chosen = {"split": split} if by_split else {"train": split == "train"}
         try:
             found = kind(location.folder, **chosen, download=location.download)
-        except (RuntimeError, OSError) as problem:
+        except (RuntimeError, OSError, ValueError, AssertionError, LookupError, TypeError) as problem:
             what = "could not be downloaded to" if location.download else "is not in"
             raise DataError(
-                f"{name} {what} {location.folder}: {str(problem).splitlines()[0]} "
+                f"{name} {what} {location.folder}: {(str(problem) or 'damaged').splitlines()[0]} "
                 "Name its folder with --data, or fetch it with --download."
             ) from None
         pixels = np.asarray(found.data, dtype=np.uint8)

@@ -148,7 +148,10 @@ def _in_processes(
                 finished(task.title, status, error)
                 looked = -WAIT_SECONDS  # what waited for it may start
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        while wait(running, timeout=POLL_SECONDS).not_done:  # a worker ends once all that it reports is read
+            _relay(reports, progress)
+        pool.shutdown(wait=True)
 
 
 def _result(
@@ -179,10 +182,14 @@ def _start_worker(url: str, dataset: Dataset, device: str, reports: Any, plugins
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word; the parent speaks
     warnings.simplefilter("ignore", PluginWarning)  # likewise
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for file, digest in plugins.items():
-        load_plugin(file, digest)
-    _worker["runner"] = Runner(Store(url), dataset, choose_device(device))
+    reports.cancel_join_thread()  # nor does what nobody reads any more keep a worker
     _worker["reports"] = reports
+    try:
+        for file, digest in plugins.items():
+            load_plugin(file, digest)
+        _worker["runner"] = Runner(Store(url, create=False), dataset, choose_device(device))
+    except Exception as problem:  # told by the first task: a pool only says that a worker is broken
+        _worker["problem"] = problem
 
 
 def _end_with_parent() -> None:
@@ -194,5 +201,7 @@ def _end_with_parent() -> None:
 
 
 def _work(task: Task) -> tuple[Status, str | None]:
+    if "problem" in _worker:
+        raise _worker["problem"]
     runner: Runner = _worker["runner"]
     return runner.run(task, lambda name, done, total: _worker["reports"].put((name, done, total)))

@@ -43,7 +43,8 @@ def to_text(table: Table, *, color: bool = False) -> str:
     """Returns the table for a terminal, the smallest gap marked by ``*`` and, with ``color``, in bold."""
     bold: Bold = (lambda text: f"\x1b[1m{text}*\x1b[0m") if color else (lambda text: f"{text}*")
     body = tabulate(_body(table, bold), _header(table), tablefmt="simple", disable_numparse=True)
-    return "\n".join([_title(table), "", body, "", LEGEND.format(how="marked by *"), *table.notes])
+    notes = map(one_line, table.notes)
+    return "\n".join([one_line(_title(table)), "", body, "", LEGEND.format(how="marked by *"), *notes])
 
 
 def to_markdown(table: Table) -> str:
@@ -148,8 +149,9 @@ def with_notes(
         text = tabulate(cells, [_markdown(cell) for cell in header], tablefmt="github", disable_numparse=True)
         head = [f"### {_markdown(title)}", ""] if title else []
         return "\n".join([*head, text, "", *(f"- {_markdown(note)}" for note in notes)])
-    text = tabulate(body, header, tablefmt="simple", disable_numparse=True)
-    return "\n".join([*([title, ""] if title else []), text, "", *notes])
+    plain = [[one_line(cell) for cell in row] for row in body]
+    text = tabulate(plain, [one_line(cell) for cell in header], tablefmt="simple", disable_numparse=True)
+    return "\n".join([*([one_line(title), ""] if title else []), text, "", *map(one_line, notes)])
 
 
 def _beside(cell: Cell, column: MetricRecord) -> str:

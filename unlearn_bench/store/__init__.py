@@ -90,7 +90,7 @@ class Store(Database):
     def record(self, run: NewRun) -> None:
         """Writes a run with all that belongs to it in one transaction.
 
-        A run of the same key is replaced, but never one that is done by one that failed.
+        A run of the same key is replaced, but one that is done only by one that is done as well.
         """
         self.write(lambda session: put_run(session, run))
 
@@ -138,7 +138,7 @@ class Store(Database):
         """Notes that a plan asks for these runs, where recorded: of several definitions tables show the last asked."""
         now = datetime.now(timezone.utc)
         with self.transaction() as session:
-            for chunk in _chunks(keys):
+            for chunk in _chunks(sorted(keys)):
                 session.execute(update(RunRow).where(RunRow.key.in_(chunk)).values(asked_at=now))
 
     def predicted(self, keys: Sequence[str]) -> dict[str, dict[str, Counts]]:

@@ -47,7 +47,7 @@ class Claims:
     ) -> None:
         """Gives every claim back."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(timeout=BEAT_SECONDS)
         # a claim that cannot be given back dies with this process: nothing that must hide why it ends
         with contextlib.suppress(StoreError), self._database.transaction() as session:
             session.execute(delete(ClaimRow).where(ClaimRow.owner == self._owner))

@@ -11,7 +11,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from unlearn_bench.errors import StoreError
+from unlearn_bench.errors import MissingDatabaseError, StoreError
+from unlearn_bench.logbook import without_password
 from unlearn_bench.store import schema, sqlite
 from unlearn_bench.store.tables import RunRow
 
@@ -34,11 +35,13 @@ class Database:
         self.url = self.shown_url = url
         try:
             parsed = make_url(url)
-            self.shown_url = parsed.render_as_string(hide_password=True)
+            self.shown_url = without_password(parsed.render_as_string(hide_password=True))
             self.path = Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
             if self.path is not None and not self.path.exists():
                 if not create:
-                    raise StoreError(f"There is no database at {self.path}. Make one with: unlearn-bench demo")
+                    raise MissingDatabaseError(
+                        f"There is no database at {self.path}. Make one with: unlearn-bench demo"
+                    )
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._engine = create_engine(parsed, pool_pre_ping=True)
             self._writer = self._engine.execution_options(writes=True)
@@ -46,16 +49,18 @@ class Database:
                 sqlite.prepare(self._engine)
             if not inspect(self._engine).has_table(RunRow.__tablename__):
                 if not create:
-                    raise StoreError(f"The database {self.shown_url} holds no runs. Make some with: unlearn-bench demo")
+                    raise MissingDatabaseError(
+                        f"The database {self.shown_url} holds no runs. Make some with: unlearn-bench demo"
+                    )
                 if self.path is not None:
                     sqlite.write_ahead(self._engine)
                 with self._writer.begin() as connection:
                     schema.create(connection)
-            schema.bring_up(self._writer, self.path, self.shown_url)
+            schema.bring_up(self._engine, self._writer, self.path, self.shown_url)
             self._file = _identity(self.path) if self.path else None
         except (ArgumentError, NoSuchModuleError):
             raise StoreError(
-                f"'{url}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
+                f"'{without_password(url)}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
             ) from None
         except ModuleNotFoundError as problem:
             raise StoreError(
@@ -83,7 +88,7 @@ class Database:
             yield session
 
     def write(self, work: Callable[[Session], object]) -> None:
-        """Does ``work`` in a transaction, anew where another process added one of the same rows at that moment.
+        """Does ``work`` in a transaction, anew where it met another process's: the same row added, each in wait.
 
         SQLite's writers wait for each other before they look; those of other databases may meet so.
 
@@ -95,7 +100,7 @@ class Database:
                 with self.transaction() as session:
                     work(session)
             except StoreError as problem:
-                if not left or not isinstance(problem.__cause__, IntegrityError):
+                if not left or not _may_be_tried_again(problem.__cause__):
                     raise
             else:
                 return
@@ -125,5 +130,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def _may_be_tried_again(problem: BaseException | None) -> bool:
+    deadlock, serialization = "40P01", "40001"  # SQLSTATE
+    code = getattr(getattr(problem, "orig", None), "sqlstate", None)
+    return isinstance(problem, IntegrityError) or code in (deadlock, serialization)
+
+
 def _reason(problem: Exception) -> str:
+    if "database is locked" in str(problem):
+        return f"another program has kept it for {sqlite.BUSY_TIMEOUT_MS // 1000} s; end that one, then go on"
     return str(getattr(problem, "orig", None) or problem).splitlines()[0].rstrip(".")

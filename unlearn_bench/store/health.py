@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,11 +49,28 @@ def artefacts(store: Store) -> list[Artefact]:
 
 
 def unnamed_files(store: Store) -> list[Path]:
-    """Returns the files beside the database that no row names: whole ones, and half-written ones of dead processes."""
+    """Returns the files beside the database that none of its rows names; of another one in the same place, one may."""
     named = {artefact.file for artefact in artefacts(store)}
     folders = (store.models_folder, store.outputs_folder)
-    whole = [file for folder in folders for file in sorted(folder.glob("*.safetensors")) if file not in named]
-    return [*whole, *(file for folder in folders for file in abandoned(folder))]
+    return [file for folder in folders for file in sorted(folder.glob("*.safetensors")) if file not in named]
+
+
+def half_written(store: Store) -> list[Path]:
+    """Returns the files that processes of this machine did not finish."""
+    return [file for folder in (store.models_folder, store.outputs_folder) for file in abandoned(folder)]
+
+
+def is_alone(store: Store) -> bool:
+    """Returns whether no other database shares the folders of checkpoints and outputs, as far as can be told."""
+    if store.path is None:
+        return False
+    here = (file for file in store.path.parent.iterdir() if file.is_file() and file.suffix != ".bak")
+    return not any(_is_sqlite(file) for file in here if file.resolve() != store.path.resolve())
+
+
+def _is_sqlite(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(16) == b"SQLite format 3\0"
 
 
 def dead_claims(store: Store) -> list[str]:
@@ -71,8 +89,8 @@ def is_in_use(store: Store) -> bool:
 
 def tidy(store: Store) -> None:
     """Removes what processes of this machine left behind that were killed: half-written files, claims."""
-    for folder in (store.models_folder, store.outputs_folder):
-        for file in abandoned(folder):
+    for file in half_written(store):
+        with contextlib.suppress(OSError):  # another user's, in a folder that is shared
             file.unlink(missing_ok=True)
     if dead := dead_claims(store):
         drop_claims(store, dead)

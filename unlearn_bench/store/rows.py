@@ -81,11 +81,11 @@ def put_outputs(session: Session, outputs: OutputsRecord) -> OutputsRow:
 
 
 def put_run(session: Session, run: NewRun) -> None:
-    """Adds a run with all that belongs to it, in place of one of its key, but never a failed one in place of a done."""
+    """Adds a run with all that belongs to it, in place of one of its key: of a done one only if done itself."""
     previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
-    if previous and previous.status == "done" and run.status == "failed":
+    if previous and previous.status == "done" and run.status != "done":
         return
-    for metric in run.metrics:
+    for metric in sorted(run.metrics, key=lambda metric: metric.name):  # one order for all, or two could wait in turn
         session.merge(MetricRow(**asdict(metric)))
     session.merge(MethodRow(**asdict(run.method)))
     dataset = dataset_of(session, run)

@@ -29,12 +29,13 @@ def create(connection: Connection) -> None:
         connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES (:version)"), {"version": NEWEST})
 
 
-def bring_up(writer: Engine, path: Path | None, shown_url: str) -> None:
+def bring_up(engine: Engine, writer: Engine, path: Path | None, shown_url: str) -> None:
     """Upgrades a database to the newest schema, unless it has it.
 
     An SQLite file is copied first, beside itself. Any other database is upgraded in one transaction, without a copy.
 
     Args:
+        engine: reads.
         writer: begins transactions that write.
         path: of an SQLite file.
         shown_url: for messages.
@@ -43,7 +44,7 @@ def bring_up(writer: Engine, path: Path | None, shown_url: str) -> None:
         StoreError: the database is newer than this version, or older than its first release.
         FileError: no room for the copy; the database stays as it was.
     """
-    with writer.connect() as connection:
+    with engine.connect() as connection:
         found = _version(connection, shown_url)
     if found == NEWEST:
         return
@@ -52,11 +53,11 @@ def bring_up(writer: Engine, path: Path | None, shown_url: str) -> None:
             f"The database {shown_url} was made by a newer version of unlearn-bench: its schema is {found}, this "
             f"version knows up to {NEWEST}. Install a newer version, or give --db the name of a new database."
         )
-    copy = _copy(path, found) if path else None
     with writer.begin() as connection:
         _alone(connection)
         if _version(connection, shown_url) == NEWEST:
             return  # another process was first
+        copy = _copy(path, found) if path else None  # while no other writer can change anything
         _upgrade(connection, found)
     kept = f" What it was before is {copy}." if copy else ""
     warnings.warn(UpgradeNotice(f"The database {shown_url} was upgraded: {found} to {NEWEST}.{kept}"), stacklevel=2)
@@ -112,6 +113,11 @@ def _upgrade(connection: Connection, found: str) -> None:
 def _copy(path: Path, found: str) -> Path:
     """Returns the copy of an SQLite file, taken while others may read and write it."""
     target = path.with_name(f"{path.name}.{found}.bak")
-    with durable(target) as part, closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copied:
-        source.backup(copied)
+    with durable(target) as part:
+        try:
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copied:
+                source.backup(copied)
+                copied.execute("PRAGMA journal_mode=DELETE")  # one file, that reading leaves alone
+        except sqlite3.Error as problem:
+            raise OSError(str(problem)) from None
     return target
