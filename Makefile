@@ -19,9 +19,12 @@ check: $(VENV)/ready-test
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/training_step.py --width 16 --precision float32 --threads 1 --batch 16 --steps 40
+	$(BIN)/python benchmarks/several_models.py
+	$(BIN)/python benchmarks/several_models.py --width 16 --precision float32 --batch 16 --steps 60
 	$(BIN)/python benchmarks/fisher_diagonal.py
 	$(BIN)/python benchmarks/database.py
 	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python benchmarks/growth.py
 
 $(VENV)/ready: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

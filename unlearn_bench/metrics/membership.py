@@ -53,23 +53,24 @@ def attack(members: Array, non_members: Array) -> tuple[float, float, float, flo
     std = std if std > 10 * np.finfo(np.float64).eps * abs(mean) else 1.0  # a constant feature stays as it is
     x = (q - mean) / std
 
-    theta, step = np.zeros(2), np.zeros(2)
-    before = np.inf
+    theta, step, slope = np.zeros(2), np.zeros(2), 0.0
     for _ in range(MAX_STEPS):
         z = (theta[0] + step[0]) * x + (theta[1] + step[1])
-        small = np.exp(-np.abs(z))  # one exponential serves loss and probability, and never overflows
-        loss = weight @ (np.maximum(z, 0) - y * z + np.log1p(small)) + (theta[0] + step[0]) ** 2 / 2
-        if loss > before * (1 + 1e-12):
-            step /= 2  # too far: the loss is convex, so a shorter step in the same direction lowers it
-            continue
-        theta, before = theta + step, loss
+        small = np.exp(-np.abs(z))  # never overflows
         p = np.where(z >= 0, 1, small) / (1 + small)
-        error, bend = weight * (p - y), weight * p * (1 - p)
-        gradient = np.array([error @ x + theta[0], error.sum()])
+        error = weight * (p - y)
+        gradient = np.array([error @ x + theta[0] + step[0], error.sum()])
+        if gradient @ step > slope / 2:
+            # too far: the loss is convex, so a shorter step lowers it. Its slope tells, and costs no logarithm
+            step, slope = step / 2, slope / 2
+            continue
+        theta = theta + step
         if np.abs(gradient).max() <= TOLERANCE * size:
             return float(theta[0]), float(theta[1]), mean, std
+        bend = weight * p * (1 - p)
         cross = bend @ x
         step = -np.linalg.solve([[(bend * x) @ x + 1, cross], [cross, bend.sum()]], gradient)
+        slope = -float(gradient @ step)  # how fast the loss falls at the start of the step
     raise RuntimeError(f"the membership attack did not converge in {MAX_STEPS} steps")
 
 
