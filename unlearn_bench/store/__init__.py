@@ -90,7 +90,7 @@ class Store(Database):
     def record(self, run: NewRun) -> None:
         """Writes a run with all that belongs to it in one transaction.
 
-        A run of the same key is replaced, but one that is done only by one that is done as well.
+        A run of the same key is replaced, but never one that is done by one that failed.
         """
         self.write(lambda session: put_run(session, run))
 

@@ -81,9 +81,9 @@ def put_outputs(session: Session, outputs: OutputsRecord) -> OutputsRow:
 
 
 def put_run(session: Session, run: NewRun) -> None:
-    """Adds a run with all that belongs to it, in place of one of its key: of a done one only if done itself."""
+    """Adds a run with all that belongs to it, in place of one of its key, but no failed one in place of a done."""
     previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
-    if previous and previous.status == "done" and run.status != "done":
+    if previous and previous.status == "done" and run.status == "failed":
         return
     for metric in sorted(run.metrics, key=lambda metric: metric.name):  # one order for all, or two could wait in turn
         session.merge(MetricRow(**asdict(metric)))
