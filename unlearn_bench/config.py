@@ -240,9 +240,13 @@ def read_yaml(path: Path) -> Any:
         if path.stat().st_size > LARGEST_FILE:
             raise ConfigError(f"{path.name} has {path.stat().st_size:,} bytes, expected {LARGEST_FILE:,} at most.")
         text = path.read_text(encoding="utf-8")
-        if _written_out(yaml.compose(text, Loader=_Loader), {}) > LARGEST_FILE:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _written_out(node, {}) > LARGEST_FILE:
             raise ConfigError(f"{path.name} has too many aliases within aliases. Write it with fewer.")
-        return yaml.load(text, Loader=_Loader)
+        return loader.construct_document(node)
     except OSError as problem:
         raise ConfigError(f"{path} cannot be read: {problem.strerror}.") from None
     except RecursionError:

@@ -73,15 +73,15 @@ def _database(url: str) -> Iterator[Finding]:
     try:
         store = Store(url, create=False)
     except MissingDatabaseError as problem:
-        yield Finding("database", "note", str(problem).rstrip("."))
+        yield Finding("database", "note", str(problem))
         return
     except UserError as problem:
-        yield Finding("database", "wrong", str(problem).rstrip("."), "Restore a copy of it.")
+        yield Finding("database", "wrong", str(problem), "Restore a copy of it.")
         return
     try:
         yield from _record(store)
     except UserError as problem:
-        yield Finding("database", "wrong", str(problem).rstrip("."), "Restore a copy of it.")
+        yield Finding("database", "wrong", str(problem), "Restore a copy of it.")
     yield from _disk(store)
 
 
@@ -145,7 +145,7 @@ def _data_sets(benchmarks: Benchmarks, data: Path, progress: Progress) -> Iterat
             found = load(name, folder=data, progress=progress) if there else None
         except UserError as problem:
             if reader.files:
-                yield Finding("data set", "wrong", f"{name}: {str(problem).rstrip('.')}")
+                yield Finding("data set", "wrong", f"{name}: {problem}")
                 continue
             found = None  # a reader that names no files can only try
         if found is None:

@@ -38,15 +38,13 @@ def start(words: list[str]) -> None:
         words: the command line, whose database passwords are left out.
     """
     file = folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handler = _Handler(file, delay=True, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logging.raiseExceptions = False  # nor is one that became full
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
-        _command[:] = [without_password(word) for word in words]
+    handler = _Handler(file, delay=True, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.raiseExceptions = False  # nor is one that became full
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    _command[:] = [without_password(word) for word in words]
 
 
 def without_password(word: str) -> str:
@@ -81,6 +79,7 @@ def _begin() -> None:
         return
     words, _command[:] = " ".join(_command), []
     with contextlib.suppress(OSError):
+        folder().mkdir(parents=True, exist_ok=True)
         named = sorted((file.name, found) for file in folder().iterdir() if (found := NAME.fullmatch(file.name)))
         for name, found in named[: -KEPT + 1]:
             if not is_running(int(found[1])):

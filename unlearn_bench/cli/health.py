@@ -36,7 +36,8 @@ def doctor(
                     mended = True
             left += finding.state == "wrong" and not mended
             mark = "mended" if mended else finding.state
-            typer.echo(" ".join(part for part in (f"{mark:7} {finding.area}: {finding.text}.", finding.remedy) if part))
+            sentence = f"{mark:7} {finding.area}: {finding.text.rstrip('.')}."
+            typer.echo(" ".join(part for part in (sentence, finding.remedy) if part))
     typer.echo(f"{left} things to mend." if left else "Nothing to mend.")
     if left:
         raise typer.Exit(1)

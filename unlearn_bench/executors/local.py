@@ -57,9 +57,9 @@ class _Schedule:
         """
         making = {task.model_key for task in running}
         to_come = making | {task.model_key for task in self.waiting}
-        elsewhere = self._claims.of_others()
+        being_made = making | self._claims.of_others()
         for task in list(self.waiting):
-            if task.model_key in making | elsewhere or task.start_key in to_come:
+            if task.model_key in being_made or task.start_key in to_come:
                 continue
             if not self._claims.take(task.model_key):
                 continue

@@ -137,9 +137,12 @@ class Store(Database):
     def ask(self, keys: Sequence[str]) -> None:
         """Notes that a plan asks for these runs, where recorded: of several definitions tables show the last asked."""
         now = datetime.now(timezone.utc)
-        with self.transaction() as session:
+
+        def note(session: Session) -> None:
             for chunk in _chunks(sorted(keys)):
                 session.execute(update(RunRow).where(RunRow.key.in_(chunk)).values(asked_at=now))
+
+        self.write(note)
 
     def predicted(self, keys: Sequence[str]) -> dict[str, dict[str, Counts]]:
         """Returns, of the given run keys, what each model calls the images, where that is recorded."""

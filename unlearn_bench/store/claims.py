@@ -14,7 +14,7 @@ from types import TracebackType
 from uuid import uuid4
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from unlearn_bench.errors import StoreError
 from unlearn_bench.processes import is_running, this_host
@@ -54,26 +54,26 @@ class Claims:
 
     def take(self, key: str) -> bool:
         """Claims a model, and returns whether it is ours now; not while another living process makes it."""
-        try:
-            with self._database.transaction() as session:
-                row = session.get(ClaimRow, key, with_for_update=True)
-                if row is None:
-                    session.add(ClaimRow(key=key, owner=self._owner, host=self._host, pid=self._pid, beat=0))
-                elif row.owner != self._owner:
-                    if not self._is_dead(row):
-                        return False
-                    row.owner, row.host, row.pid, row.beat = self._owner, self._host, self._pid, row.beat + 1
-        except StoreError as problem:
-            if isinstance(problem.__cause__, IntegrityError):  # another process was first, by a moment
-                return False
-            raise
-        self._watched.pop(key, None)
-        return True
+
+        def claim(session: Session) -> bool:
+            row = session.get(ClaimRow, key, with_for_update=True)
+            if row is None:
+                session.add(ClaimRow(key=key, owner=self._owner, host=self._host, pid=self._pid, beat=0))
+            elif row.owner != self._owner:
+                if not self._is_dead(row):
+                    return False
+                row.owner, row.host, row.pid, row.beat = self._owner, self._host, self._pid, row.beat + 1
+            return True
+
+        taken = self._database.write(claim)
+        if taken:
+            self._watched.pop(key, None)
+        return taken
 
     def give_back(self, key: str) -> None:
         """Ends a claim of ours."""
-        with self._database.transaction() as session:
-            session.execute(delete(ClaimRow).where(ClaimRow.key == key, ClaimRow.owner == self._owner))
+        mine = delete(ClaimRow).where(ClaimRow.key == key, ClaimRow.owner == self._owner)
+        self._database.write(lambda session: session.execute(mine))
 
     def of_others(self) -> set[str]:
         """Returns the models that other living processes are making."""

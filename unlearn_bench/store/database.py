@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
@@ -17,6 +18,8 @@ from unlearn_bench.store import schema, sqlite
 from unlearn_bench.store.tables import RunRow
 
 ATTEMPTS = 5
+
+T = TypeVar("T")
 
 
 class Database:
@@ -87,23 +90,24 @@ class Database:
         with self._errors(), Session(self._writer) as session, session.begin():
             yield session
 
-    def write(self, work: Callable[[Session], object]) -> None:
-        """Does ``work`` in a transaction, anew where it met another process's: the same row added, each in wait.
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Returns what ``work`` returns in a transaction, done anew where another process's was in its way.
 
+        Both may have added the same row, or each may have waited for the other.
         SQLite's writers wait for each other before they look; those of other databases may meet so.
 
         Raises:
             StoreError: see :meth:`transaction`.
         """
-        for left in reversed(range(ATTEMPTS)):
+        for _ in range(ATTEMPTS - 1):
             try:
                 with self.transaction() as session:
-                    work(session)
+                    return work(session)
             except StoreError as problem:
-                if not left or not _may_be_tried_again(problem.__cause__):
+                if not _may_be_tried_again(problem.__cause__):
                     raise
-            else:
-                return
+        with self.transaction() as session:
+            return work(session)
 
     def _check_file(self) -> None:
         """Checks that an SQLite file is still the one that was opened: a removed one takes writes, and loses them."""
