@@ -9,21 +9,22 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 
 # a part may import those before it, and those it names beside
 ORDER = [
-    "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "kernels", "journal",
-    "data", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints", "methods", "metrics",
-    "config", "selection", "tuned", "store", "report", "environment", "conformance", "tasks", "evaluation",
-    "runner", "plan", "executors", "catalogue", "bench", "doctor", "verdicts", "tuning", "terminal", "cli",
+    "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files",
+    "kernels", "journal", "data", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
+    "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
+    "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors",
+    "catalogue", "bench", "doctor", "verdicts", "regression", "tuning", "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {
-    "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "config", "selection",
-    "tuned", "store", "report", "terminal",
+    "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files",
+    "expectations", "config", "selection", "tuned", "store", "report", "terminal",
 }  # fmt: skip
 ONLY_IN = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "typer": {"cli"},
     "rich": {"terminal"},
-    "yaml": {"config", "tuned"},
+    "yaml": {"yaml_files", "expectations", "tuned"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -24,7 +24,7 @@ from PIL import Image
 
 from unlearn_bench import checkpoints, cli
 from unlearn_bench.bench import Bench, Machinery
-from unlearn_bench.config import Row, read_yaml
+from unlearn_bench.config import Row
 from unlearn_bench.config import load as load_config
 from unlearn_bench.data import decode
 from unlearn_bench.data.loading import load
@@ -32,6 +32,7 @@ from unlearn_bench.errors import ConfigError, DataError, StoreError, UserError
 from unlearn_bench.executors import local
 from unlearn_bench.report.render import FORMATS
 from unlearn_bench.store import Store
+from unlearn_bench.yaml_files import read_yaml
 
 CALM = settings(
     deadline=None,

@@ -225,15 +225,15 @@ class Bench:
         made = tuple(status for status in statuses if status is not None)
         return Outcome(runs, made, len(runs) - done)
 
-    def table(self, name: str) -> Table:
-        """Returns a table of what the database holds.
+    def table(self, name: str, *, without_reference: bool = False) -> Table:
+        """Returns a table of what the database holds, see :func:`unlearn_bench.report.tables.build_table`.
 
         Raises:
             UnknownNameError: no such table.
             MissingRunError: a configuration has no retrained run.
         """
         entry = self.benchmarks.table(name)
-        return build_table(name, entry, self.placed(entry), self.store)
+        return build_table(name, entry, self.placed(entry), self.store, without_reference=without_reference)
 
     def recorded(self, keys: Sequence[str]) -> list[RunRecord]:
         """Returns the runs of these keys, in the order of the keys."""

@@ -6,28 +6,18 @@ Every key is known or refused; a wrong one is named with its place in the file. 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unlearn_bench.errors import ConfigError, did_you_mean, unknown_name
+from unlearn_bench.expectations import Expectation
+from unlearn_bench.yaml_files import read_yaml
 
 FILE_NAME = "benchmarks.yaml"
-LARGEST_FILE = 2**20  # bytes, and nodes with every alias written out
 Precision = Literal["float32", "bfloat16"]
 Scalar = bool | int | float | str
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the floats of YAML 1.2: ``1e-2`` is a number, where YAML 1.1 reads a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 class _Strict(BaseModel):
@@ -151,7 +141,14 @@ class Benchmarks(_Strict):
     figures: dict[str, FigureEntry] = {}
     grids: dict[str, dict[str, Grid | list[Grid]]] = {}
     claims: list[Claim] = []
+    expectations: dict[str, Expectation] = {}
     _home: Path = Path()
+    _file: Path = Path()
+
+    @property
+    def file(self) -> Path:
+        """Where it was read from."""
+        return self._file
 
     @property
     def home(self) -> Path:
@@ -209,7 +206,7 @@ def load(given: Path | None = None) -> Benchmarks:
         benchmarks = Benchmarks.model_validate(data)
     except ValidationError as problem:
         raise ConfigError(f"{path.name}: {_sentence(problem, data)}") from None
-    benchmarks._home = home
+    benchmarks._home, benchmarks._file = home, path
     for name, profile in benchmarks.profiles.items():
         for place, dataset in (
             ("dataset", profile.dataset),
@@ -227,44 +224,6 @@ def load(given: Path | None = None) -> Benchmarks:
                 f"{did_you_mean(entry.profile, benchmarks.profiles)}"
             )
     return benchmarks
-
-
-def read_yaml(path: Path) -> Any:
-    """Returns the content of a YAML file.
-
-    Raises:
-        ConfigError: it is not YAML, the message gives the line; or it is larger than any such file is, as written or
-            with its aliases written out.
-    """
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ConfigError(f"{path.name} has {path.stat().st_size:,} bytes, expected {LARGEST_FILE:,} at most.")
-        text = path.read_text(encoding="utf-8")
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if _written_out(node, {}) > LARGEST_FILE:
-            raise ConfigError(f"{path.name} has too many aliases within aliases. Write it with fewer.")
-        return loader.construct_document(node)
-    except OSError as problem:
-        raise ConfigError(f"{path} cannot be read: {problem.strerror}.") from None
-    except RecursionError:
-        raise ConfigError(f"{path.name} is nested too deeply, or within itself. Write it flatter.") from None
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as problem:
-        # the latter: a date that is none, a tag on a value that it does not fit
-        where = getattr(problem, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise ConfigError(f"{path.name}{line} is not YAML: {getattr(problem, 'problem', problem)}.") from None
-
-
-def _written_out(node: Any, known: dict[int, int]) -> int:
-    """Returns how many nodes a composed document has with its aliases written out: each alias is the same object."""
-    if id(node) not in known:
-        pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
-        parts = [part for pair in pairs for part in (pair if isinstance(pair, tuple) else (pair,))]
-        known[id(node)] = 1 + sum(_written_out(part, known) for part in parts)
-    return known[id(node)]
 
 
 def database_url(benchmarks: Benchmarks, given: str | None = None) -> str:

@@ -10,6 +10,7 @@ UserError                 wrong use: exit code 2
 ├─ FileError              a file cannot be written: no room, or no permission
 ├─ WorkerError            a worker process was killed
 ├─ MissingRunError        a report needs a run that nobody has made yet
+├─ MissingExpectationError  nothing is recorded that a check could compare with
 └─ StoreError             the result database cannot be opened or does not hold what was asked for
    └─ MissingDatabaseError  there is none yet
 DivergedError             a loss or a metric left the finite numbers: the run is recorded as diverged
@@ -62,6 +63,10 @@ class WorkerError(UserError):
 
 class MissingRunError(UserError):
     """A report needs a run that nobody has made yet."""
+
+
+class MissingExpectationError(UserError):
+    """Nothing is recorded that a check could compare with."""
 
 
 class StoreError(UserError):

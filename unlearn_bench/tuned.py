@@ -10,8 +10,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unlearn_bench.artefacts import durable
-from unlearn_bench.config import Scalar, read_yaml
+from unlearn_bench.config import Scalar
 from unlearn_bench.errors import ConfigError
+from unlearn_bench.yaml_files import read_yaml
 
 Objective = Literal["honest", "oracle"]
 HEADER = "# Written by `unlearn-bench tune`; read by --options of run, reproduce and report.\n"

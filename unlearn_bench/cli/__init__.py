@@ -20,6 +20,7 @@ from unlearn_bench.cli import (  # noqa: F401  # they add their commands
     health,
     making,
     reading,
+    regression,
     tuning,
 )
 from unlearn_bench.cli.app import Debugging, app

@@ -51,15 +51,6 @@ def provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
     """Returns what was measured, on which model, by what and when."""
     experiment = selection.experiment
     images = {run.dataset_digest[:12] for run in runs}
-    dates = sorted({f"{pick(run.finished_at for run in runs):%Y-%m-%d}" for pick in (min, max)})
-    machines = sorted({f"{run.environment.device} on {run.environment.machine}" for run in runs})
-    versions = sorted({run.environment.code_version for run in runs})
-    packages = sorted(
-        {
-            ", ".join(f"{name} {run.environment.packages[name]}" for name in ("torch", "scikit-learn", "python"))
-            for run in runs
-        }
-    )
     described = ", ".join(f"{name} {value}" for name, value in experiment.model.items() if name != "name")
     recipe = ", ".join(f"{name} {value}" for name, value in experiment.recipe.items())
     setting = ", ".join(f"{name} {value}" for name, value in experiment.setting_options.items())
@@ -72,9 +63,25 @@ def provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
         f"forget sets {', '.join(selection.forget)}"
         f"{sequence}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
         f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
-        f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
-        f"{' to '.join(dates)}.",
+        measured_by(runs),
     ]
+
+
+def measured_by(runs: Sequence[RunRecord]) -> str:
+    """Returns by which versions, on which machines and when the runs were measured."""
+    dates = sorted({f"{pick(run.finished_at for run in runs):%Y-%m-%d}" for pick in (min, max)})
+    machines = sorted({f"{run.environment.device} on {run.environment.machine}" for run in runs})
+    versions = sorted({run.environment.code_version for run in runs})
+    packages = sorted(
+        {
+            ", ".join(f"{name} {run.environment.packages[name]}" for name in ("torch", "scikit-learn", "python"))
+            for run in runs
+        }
+    )
+    return (
+        f"Measured by unlearn-bench {', '.join(versions)} with {'; '.join(packages)}; {'; '.join(machines)}; "
+        f"{' to '.join(dates)}."
+    )
 
 
 def stand_ins(entry: TableEntry, placed: Sequence[tuple[Row, Selection]]) -> list[str]:

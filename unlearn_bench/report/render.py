@@ -171,15 +171,16 @@ FORMATS: dict[str, Callable[[Table], str]] = {
 }
 
 
-def write_file(text: str, file: Path) -> None:
-    """Writes a rendered table to a file, whose folder is made where it is missing.
+def write_file(text: str, file: Path, *, append: bool = False) -> None:
+    """Writes a rendered table to a file, or to its end; the folder is made where it is missing.
 
     Raises:
         OptionError: the file cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{text}\n", encoding="utf-8")
+        with file.open("a" if append else "w", encoding="utf-8") as stream:
+            stream.write(f"{text}\n")
     except OSError as problem:
         raise OptionError(f"{file} cannot be written: {problem.strerror}. Name another file.") from None
 
