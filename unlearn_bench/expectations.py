@@ -121,7 +121,10 @@ def _around(text: str) -> tuple[str, str]:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
         if key.value == SECTION:
-            return text[: key.start_mark.index].removesuffix(HEADER), text[value.end_mark.index :]
+            lines = text[: value.end_mark.index].splitlines(keepends=True)
+            while not lines[-1].strip() or lines[-1].startswith("#"):  # it is of what follows
+                lines.pop()
+            return text[: key.start_mark.index].removesuffix(HEADER), text[len("".join(lines)) :]
     return text if text.endswith("\n") else f"{text}\n", ""
 
 

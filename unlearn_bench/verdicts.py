@@ -10,6 +10,15 @@ from unlearn_bench.report.curves import curves_of
 from unlearn_bench.report.tables import build_table
 
 
+def describe_claims(bench: Bench) -> tuple[list[str], list[list[str]], list[str]]:
+    """Returns header, body and notes of a table of every claim with its verdict, see :func:`verdicts`."""
+    judged = verdicts(bench)
+    found = [each.verdict for _, each in judged]
+    counts = ", ".join(f"{found.count(verdict)} {verdict}" for verdict in ("held", "not held", "not measured"))
+    body = [[each.says, each.verdict, on, each.figures] for on, each in judged]
+    return ["claim", "verdict", "measured on", "figures"], body, [f"{counts}."]
+
+
 def verdicts(bench: Bench) -> list[tuple[str, Judged]]:
     """Returns, of every claim, the data sets of its table or figure, and what the record says.
 

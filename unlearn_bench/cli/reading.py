@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
 
 @app.command()
 def report(
-    table: arg.Table,
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`. With --html: repeatable."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page to this file: all that is recorded, or the --table given."),
+    ] = None,
+    embedding: Annotated[
+        Literal["pca", "umap"], typer.Option("--embedding", help="Of the page's features; umap takes a minute.")
+    ] = "pca",
     format: arg.Format = "text",
     against: Annotated[bool, typer.Option("--against-paper", help="Our values beside the paper's own.")] = False,
     floor: Annotated[bool, typer.Option("--noise-floor", help="Gaps in units of retrained against retrained.")] = False,
@@ -34,39 +45,60 @@ def report(
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
-    """Print a table from the database alone."""
-    from unlearn_bench.report.render import FORMATS, against_paper, write_file
+    """Print a table from the database alone, or write a page of all that it holds."""
+    from unlearn_bench.report.render import FORMATS, write_file
 
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
-    if against + floor + audit + classes > 1:
+    kinds = {"paper": against, "floor": floor, "audit": audit, "classes": classes}
+    chosen = [name for name, wanted in kinds.items() if wanted]
+    if len(chosen) > 1:
         raise OptionError(
             "--against-paper, --noise-floor, --audit-metrics and --classes are four reports. Give one of them."
+        )
+    if html is not None and (chosen or output is not None or format != "text"):
+        raise OptionError("--html writes a page with everything. Leave --format, --output and the single reports out.")
+    if html is None and len(table or ()) != 1:
+        raise OptionError(
+            f"report prints one table, and {len(table or ())} are given. Give --table once, or --html FILE."
         )
     bench = open_bench(
         config, db, profile, dataset, None, forget, seed, precision, create=False, options=options, then=then
     )
-    text = None
-    if against:
-        text = against_paper(bench.table(table), format)
-    elif floor or audit or classes:
-        text = _analysis(bench, table, format, "floor" if floor else "audit" if audit else "classes")
-    elif output is not None or format != "text":
-        text = FORMATS[format](bench.table(table))
+    if html is not None:
+        _write_page(bench, table or [], embedding, html)
+        return
+    (name,) = table or [""]
+    if not chosen and output is None and format == "text":
+        show_table(bench.table(name), format)
+        return
+    text = _analysis(bench, name, format, chosen[0]) if chosen else FORMATS[format](bench.table(name))
     if output is not None:
-        write_file(text or "", output)
-    elif text is not None:
-        typer.echo(text)
+        write_file(text, output)
     else:
-        show_table(bench.table(table), format)
+        typer.echo(text)
 
 
-def _analysis(bench: Bench, table: str, format: str, kind: Literal["floor", "audit", "classes"]) -> str:
+def _write_page(bench: Bench, tables: list[str], embedding: Literal["pca", "umap"], file: Path) -> None:
+    from unlearn_bench.pages import build_page
+    from unlearn_bench.report.page import to_html
+    from unlearn_bench.report.render import write_file
+    from unlearn_bench.terminal import Watch
+
+    with Watch() as watch:
+        page = build_page(bench, tables, embedding, watch)
+    write_file(to_html(page), file)
+    typer.echo(f"Written to {file}")
+
+
+def _analysis(bench: Bench, table: str, format: str, kind: str) -> str:
     from unlearn_bench.report.classes import describe_classes
     from unlearn_bench.report.floor import describe_floor
     from unlearn_bench.report.fooled import audit_metrics
-    from unlearn_bench.report.render import with_notes
+    from unlearn_bench.report.render import against_paper, with_notes
 
+    if kind == "paper":
+        return against_paper(bench.table(table), format)
     entry = bench.benchmarks.table(table)
     placed = bench.placed(entry)
     if kind == "classes":
@@ -95,13 +127,10 @@ def claims(
 ) -> None:
     """Say which of the paper's statements the record confirms, and which not."""
     from unlearn_bench.report.render import with_notes, write_file
-    from unlearn_bench.verdicts import verdicts
+    from unlearn_bench.verdicts import describe_claims
 
-    judged = verdicts(open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then))
-    found = [each.verdict for _, each in judged]
-    counts = ", ".join(f"{found.count(verdict)} {verdict}" for verdict in ("held", "not held", "not measured"))
-    body = [[each.says, each.verdict, on, each.figures] for on, each in judged]
-    text = with_notes(["claim", "verdict", "measured on", "figures"], body, [f"{counts}."], format)
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then)
+    text = with_notes(*describe_claims(bench), format)
     if output is not None:
         write_file(text, output)
     else:

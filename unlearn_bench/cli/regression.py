@@ -65,7 +65,7 @@ def check(
     entry = _entry(name, known, update, table, profile, forget, benchmarks)
     seeds = seed or (entry.seeds if update else entry.seeds[:1])
     started = time.perf_counter()
-    with _store(db) as store, Watch() as watch:
+    with temporary_store(db) as store, Watch() as watch:
         machinery = Machinery(data, download, device, workers, watch, watch.say)
         tables, keys = regression.measure(benchmarks, store, entry, seeds, machinery)
         by = measured_by([run for run in store.runs() if run.key in keys])
@@ -87,7 +87,7 @@ def check(
 
 
 @contextlib.contextmanager
-def _store(url: str | None) -> Iterator[Store]:
+def temporary_store(url: str | None) -> Iterator[Store]:
     """Yields the database of an URL; without one, an empty one that is gone afterwards with its checkpoints."""
     from unlearn_bench.store import Store
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import operator
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from unlearn_bench.errors import ConfigError
 from unlearn_bench.report.curves import Curves, Line
-from unlearn_bench.report.tables import RETRAINED, Table, TableRow
+from unlearn_bench.report.tables import RETRAINED, Table, TableRow, mean_gap
 
 Verdict = Literal["held", "not held", "not measured"]
 
@@ -172,10 +171,9 @@ class TableReader(Reader):
         return ranked[0]
 
     def _mean_gap(self, row: TableRow) -> float:
-        shares = []
         for column in self.table.columns:
-            shares.append(self._cell(row.label, column.name, "gap") / (100 if column.unit == "%" else 1))
-        return statistics.fmean(shares)
+            self._cell(row.label, column.name, "gap")  # says which run is lacking
+        return mean_gap(self.table, row) or 0.0
 
     def _row(self, name: str) -> TableRow:
         found = [row for row in self.table.rows if row.label == name]

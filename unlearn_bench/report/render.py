@@ -198,13 +198,14 @@ def _body(table: Table, bold: Bold) -> list[list[str]]:
         [
             one_line(row.label),
             row.train_set,
-            *(_cell(cell, column, row, table, bold) for column, cell in zip(table.columns, row.cells, strict=True)),
+            *(cell_text(cell, column, row, bold) for column, cell in zip(table.columns, row.cells, strict=True)),
         ]
         for row in table.rows
     ]
 
 
-def _cell(cell: Cell, column: MetricRecord, row: TableRow, table: Table, bold: Bold) -> str:
+def cell_text(cell: Cell, column: MetricRecord, row: TableRow, bold: Bold = str) -> str:
+    """Returns mean ± standard deviation (gap), rounded, the smallest gap within ``bold``."""
     decimals = 1 if column.unit == "%" else 2
     incomplete = f" {cell.n}/{row.expected}" if cell.n < row.expected else ""
     if cell.mean is None:

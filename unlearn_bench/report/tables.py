@@ -176,6 +176,17 @@ def label_of(row: Row, methods: Mapping[str, MethodRecord]) -> str:
     return row.label or (methods[row.method].label if row.method in methods else row.method)
 
 
+def mean_gap(table: Table, row: TableRow) -> float | None:
+    """Returns the mean of a row's gaps over the table's metrics, percent as shares; None where a run is lacking."""
+    shares = []
+    for column, cell in zip(table.columns, row.cells, strict=True):
+        gap = 0.0 if row.method == RETRAINED else cell.gap
+        if gap is None or cell.n < row.expected:
+            return None
+        shares.append(gap / (100 if column.unit == "%" else 1))
+    return statistics.fmean(shares)
+
+
 def _table_row(
     row: Row,
     runs: dict[Configuration, RunRecord],

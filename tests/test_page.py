@@ -1,0 +1,261 @@
+"""The HTML report in a real browser: complete, inert, sortable, legible in light, dark, on a phone and on paper."""
+
+import itertools
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import new_run
+from test_cli import command
+
+from unlearn_bench.bench import Bench
+from unlearn_bench.errors import MissingRunError
+from unlearn_bench.pages import build_page
+from unlearn_bench.progress import silent
+from unlearn_bench.report.page import to_html
+from unlearn_bench.report.page.charts import pareto_front
+from unlearn_bench.report.tables import mean_gap
+from unlearn_bench.store.records import MethodRecord, ModelRecord
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+HOSTILE = (
+    """<script>window.hacked=1</script><img src=x onerror="window.hacked=1"> =cmd() \\input{x} "'`{{7*7}}</script>"""
+)
+SCREENS = [(1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark")]
+OPTIONS: dict[str, dict[str, object]] = {"ft": {"epochs": 2}, "muda": {"iterations": 12}}  # as the profile has them
+VALUES = {
+    "original": [(0.5, 98.0), (0.6, 97.0)],
+    "retrained": [(0.9, 60.0), (1.0, 64.0)],
+    "ft": [(0.55, 90.0), (0.65, 9.0)],
+    "muda": [(0.89, 61.0), (0.97, 66.0)],
+}
+
+
+def model_of(key: str, images: int) -> ModelRecord:
+    return ModelRecord(key, None, None, None, 10, images / 1000, images, images, images, None)
+
+
+def fill(bench: Bench, label: str = "MUDA") -> None:
+    """Records runs written by hand: forget sets 1 and 3."""
+    for method, values in VALUES.items():
+        for forget, pair in zip(("1", "3"), values, strict=True):
+            run = new_run(bench, method, forget, pair, options=OPTIONS.get(method))
+            if method == "muda":
+                run = replace(run, method=MethodRecord("muda", label, "D'_r ∪ D_f", "", False))
+            images = {"muda": 4000, "ft": 2000, "retrained": 90_000}.get(method, 80_000)
+            bench.store.record(replace(run, model=model_of(f"{method}{forget}", images)))
+
+
+@pytest.fixture
+def html(bench: Bench) -> str:
+    fill(bench)
+    return to_html(build_page(bench, ["3"], "pca", silent))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+class Opened:
+    """A page in a browser with all that it said and asked for, its charts drawn."""
+
+    def __init__(self, browser: Any, file: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda problem: self.said.append(str(problem)))
+        self.page.on("dialog", lambda dialog: (self.said.append("dialog"), dialog.dismiss()))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(file.as_uri())
+        for chart in self.page.query_selector_all(".chart"):
+            chart.scroll_into_view_if_needed()
+            self.page.wait_for_function("chart => chart.querySelector('svg')", arg=chart)
+
+
+@pytest.fixture
+def opened(browser: Any, html: str, tmp_path: Path) -> Iterator[Opened]:
+    file = tmp_path / "report.html"
+    file.write_text(html, encoding="utf-8")
+    found = Opened(browser, file)
+    yield found
+    found.context.close()
+
+
+@in_a_browser
+@pytest.mark.parametrize(("width", "height", "scheme"), SCREENS)
+def test_it_needs_nothing_says_nothing_and_can_be_read_by_all(
+    browser: Any, html: str, tmp_path: Path, width: int, height: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    file = tmp_path / "report.html"
+    file.write_text(html, encoding="utf-8")
+    opened = Opened(browser, file, width, height, scheme)
+    assert (opened.said, opened.asked) == ([], [file.as_uri()])
+    assert axe.Axe().run(opened.page).response["violations"] == []
+    assert not opened.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    ground = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+    assert file.stat().st_size < 3e6
+    opened.context.close()
+
+
+@in_a_browser
+def test_a_cell_shows_its_configurations_by_mouse_and_by_keyboard(opened: Opened) -> None:
+    page = opened.page
+    cell, tip = page.locator("table.values td[data-metric=da]").nth(3), page.locator("#tip")
+    assert tip.is_hidden()
+    cell.hover()
+    cell.hover(position={"x": 8, "y": 8})  # a page that scrolls to it hides the first
+    text = tip.inner_text()
+    assert "MUDA, da: 0.93±0.06 (0.02)" in text
+    assert re.search(r"forget 1, seed 0\s+0.89\s+run \d+", text)
+    assert re.search(r"forget 3, seed 0\s+0.97\s+run \d+", text)
+    page.mouse.move(0, 0)
+    assert tip.is_hidden()
+    cell.focus()
+    assert tip.is_visible()
+    assert cell.get_attribute("aria-describedby") == "tip"
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+
+
+@in_a_browser
+def test_a_heading_sorts_numbers_as_numbers(opened: Opened) -> None:
+    page = opened.page
+    heading = page.locator("table.values th").filter(has_text="LP(D_f)")
+    methods = page.locator("table.values tbody th")
+    heading.get_by_role("button").click()
+    assert methods.all_inner_texts() == ["FT", "Retrained", "MUDA", "Original"]  # 49.5, 62, 63.5, 97.5
+    assert heading.get_attribute("aria-sort") == "ascending"
+    heading.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert methods.all_inner_texts() == ["Original", "MUDA", "Retrained", "FT"]
+    page.locator("table.values th").first.get_by_role("button").click()
+    assert methods.all_inner_texts() == ["FT", "MUDA", "Original", "Retrained"]
+    assert heading.get_attribute("aria-sort") is None
+
+
+@in_a_browser
+def test_charts_draw_what_the_table_says(opened: Opened) -> None:
+    page = opened.page
+    drawn = page.locator(".charts").first.locator(".chart svg").all()
+    assert len(drawn) == 2  # a chart a metric
+    marks = page.locator(".charts").first.locator("svg [aria-roledescription=point]")
+    described = [mark.get_attribute("aria-label") or "" for mark in marks.all()]
+    assert len(described) == 4
+    assert any("Method: MUDA; smallest: smallest; Gap: 0.02; Configurations: 2 of 2" in text for text in described)
+    marks.first.hover(force=True)
+    assert "Configurations" in page.locator("#tip").inner_text()
+    alts = [chart.get_attribute("aria-label") or "" for chart in page.locator(".chart").all()]
+    assert "the smallest is MUDA, the largest 0.35 of FT." in alts[0]
+    assert "No method is both cheaper and nearer than these: FT, MUDA." in alts[-1]
+
+
+@in_a_browser
+def test_printed_it_is_light_and_complete(browser: Any, html: str, tmp_path: Path) -> None:
+    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
+    file = tmp_path / "report.html"
+    file.write_text(html, encoding="utf-8")
+    opened = Opened(browser, file, scheme="dark")
+    opened.page.pdf(path=tmp_path / "report.pdf", format="A4")
+    text = "\n".join(page.extract_text() for page in pypdf.PdfReader(tmp_path / "report.pdf").pages)
+    assert "0.93±0.06 (0.02)" in text
+    assert "Skip to the tables" not in text
+    opened.page.emulate_media(media="print")
+    assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    opened.context.close()
+
+
+@in_a_browser
+def test_hostile_words_are_words(bench: Bench, browser: Any, tmp_path: Path) -> None:
+    fill(bench, label=HOSTILE)
+    file = tmp_path / "report.html"
+    plain = to_html(build_page(bench, ["3"], "pca", silent))
+    file.write_text(plain, encoding="utf-8")
+    opened = Opened(browser, file)
+    assert opened.page.evaluate("window.hacked") is None
+    assert (opened.said, opened.asked) == ([], [file.as_uri()])
+    assert HOSTILE in opened.page.locator("table.values tbody th").all_inner_texts()
+    opened.page.locator("table.values td[data-metric=da]").nth(3).hover()
+    assert HOSTILE in opened.page.locator("#tip").inner_text()
+    assert opened.page.locator("img").count() == 0
+    opened.context.close()
+
+
+def test_every_row_comes_with_a_command_that_makes_it(bench: Bench) -> None:
+    fill(bench)
+    (section,) = build_page(bench, ["3"], "pca", silent).tables
+    assert section.command == "unlearn-bench reproduce --table 3 --profile tiny"
+    by_method = {view.row.method: view.command for view in section.rows}
+    assert by_method["original"].startswith("unlearn-bench train --profile tiny --dataset digits --setting class")
+    made = command(*by_method["muda"].split()[1:])  # as printed
+    assert made.returncode == 0, made.stderr
+
+
+def test_what_cannot_be_shown_is_said(bench: Bench) -> None:
+    with pytest.raises(MissingRunError, match="no run of any table"):
+        build_page(bench, [], "pca", silent)
+    fill(bench)
+    page = build_page(bench, [], "pca", silent)
+    (section,) = page.tables
+    reasons = {words.title: words.notes[0] for words in section.analyses if not words.header}
+    assert "two seeds or more" in reasons["Noise floor, table 3"]
+    assert page.figures == ()
+    bench.store.record(new_run(bench, "ft", "1", (0.0, 0.0), status="failed", options={"epochs": 3}))
+    assert "diverged" not in to_html(page)
+
+
+def test_mean_gap_takes_percent_as_shares(bench: Bench) -> None:
+    fill(bench)
+    table = bench.table("3")
+    by_method = {row.method: mean_gap(table, row) for row in table.rows}
+    assert by_method["muda"] == pytest.approx((abs(0.93 - 0.95) + abs(63.5 - 62) / 100) / 2)
+    assert by_method["retrained"] == 0
+    lacking = replace(table.rows[3], expected=3)
+    assert mean_gap(table, lacking) is None
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        points = [{"images": float(x), "gap": float(y)} for x, y in draw.integers(0, 6, (7, 2))]
+        unbeaten = {
+            (one["images"], one["gap"])
+            for one in points
+            if not any(
+                other["images"] <= one["images"] and other["gap"] <= one["gap"] and other != one for other in points
+            )
+        }
+        assert {(point["images"], point["gap"]) for point in pareto_front(points)} == unbeaten
+        front = pareto_front(points)
+        assert all(one["images"] < other["images"] for one, other in itertools.pairwise(front))
+
+
+def test_the_page_as_typed(bench: Bench, home: Path) -> None:
+    fill(bench)
+    made = command("report", "--html", "out/page.html")
+    assert (made.returncode, made.stdout) == (0, "Written to out/page.html\n"), made.stderr
+    assert "<h2>Table 3." in (home / "out" / "page.html").read_text(encoding="utf-8")
+    for words, says in (
+        (("--html", "x.html", "--format", "csv"), "Leave --format"),
+        (("--html", "x.html", "--table", "9"), "No table named '9'"),
+        ((), "0 are given"),
+        (("--table", "3", "--table", "3"), "2 are given"),
+    ):
+        refused = command("report", *words)
+        assert (refused.returncode, refused.stdout) == (2, ""), refused.stderr
+        assert says in refused.stderr
+    assert not (home / "x.html").exists()

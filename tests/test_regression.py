@@ -1,0 +1,275 @@
+"""check: what was recorded holds, within tolerance and spread, and what is planted is found."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import yaml
+from conftest import SMALL
+from scipy import stats
+from test_cli import command
+
+from unlearn_bench import regression
+from unlearn_bench.cli.regression import temporary_store
+from unlearn_bench.errors import ConfigError
+from unlearn_bench.expectations import HEADER, Comparison, Expectation, Expected, read_expectations, write_expectations
+from unlearn_bench.report.regression import to_junit, to_text, verdict
+from unlearn_bench.report.tables import Cell, Table, TableRow
+from unlearn_bench.store.records import MetricRecord
+
+COLUMNS = (MetricRecord("da", "DA", "", "higher", ""), MetricRecord("lp_retain", "LP(D_r)", "%", "near retrained", ""))
+REPOSITORY = Path(__file__).parent.parent
+
+
+def table_of(values: dict[str, tuple[float | None, float | None]]) -> Table:
+    """A table at one seed with two forget sets; a value that is None stands for a run that is not done."""
+    rows = [
+        TableRow(
+            method=method,
+            label=method.upper(),
+            train_set="",
+            is_reference=method == "retrained",
+            cells=tuple(Cell(value, None, 2 if value is not None else 1, None) for value in pair),
+            expected=2,
+        )
+        for method, pair in values.items()
+    ]
+    return Table("T", "a table", COLUMNS, tuple(rows), ())
+
+
+EMPTY = Expectation(table="T", profile="tiny", forget=["1"], seeds=[0], tolerance={}, measured="", values={})
+
+
+def test_what_is_recorded_is_the_first_seed_the_mean_and_the_spread() -> None:
+    made = {seed: table_of({"retrained": (0.9, 90.0), "muda": (value, None)}) for seed, value in ((4, 0.5), (2, 0.7))}
+    entry = regression.record(EMPTY, made, "by hand")
+    assert entry.seeds == [4, 2]
+    assert entry.tolerance == {"da": 0.01, "lp_retain": 1.0}
+    assert entry.values["muda"] == {"da": Expected(0.5, 0.6, float(f"{np.std([0.5, 0.7], ddof=1):.5g}"))}
+    assert entry.values["retrained"]["lp_retain"] == (90.0, 90.0, 0.0)
+
+
+def test_the_margin_is_the_prediction_interval_of_student() -> None:
+    values = np.random.default_rng(0).normal(0.6, 0.05, 20)
+    entry = regression.record(EMPTY, {seed: table_of({"muda": (v, 80.0)}) for seed, v in enumerate(values)}, "")
+    (da, lp) = regression.compare(entry, {0: table_of({"muda": (values[0], 80.0)})})
+    level = 1 - regression.FALSE_ALARMS / 2  # two values are compared
+    _, upper = stats.t.interval(level, df=19, loc=0, scale=np.std(values, ddof=1) * np.sqrt(1 + 1 / 20))
+    assert da.margin == pytest.approx(upper, rel=1e-4)
+    assert (lp.margin, lp.mark, da.mark) == (1.0, "same", "same")
+    (of_three, _) = regression.compare(entry, {seed: table_of({"muda": (0.6, 80.0)}) for seed in (30, 31, 32)})
+    assert of_three.margin == pytest.approx(upper / np.sqrt(1 + 1 / 20) * np.sqrt(1 / 3 + 1 / 20), rel=1e-4)
+    assert of_three.before == pytest.approx(values.mean(), rel=1e-4)  # at other seeds: against the mean
+
+
+def test_unchanged_code_fails_no_more_often_than_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regression, "FALSE_ALARMS", 0.1)  # rarer ones would take too many draws
+    regression._factor.cache_clear()
+    draw, failed, checks = np.random.default_rng(1), 0, 1500
+    for _ in range(checks):
+        seeds = {s: table_of({f"m{k}": tuple(draw.normal([0.5, 80], [0.1, 8])) for k in range(3)}) for s in range(6)}
+        fresh = {9: table_of({f"m{k}": tuple(draw.normal([0.5, 80], [0.1, 8])) for k in range(3)})}
+        failed += any(each.fails for each in regression.compare(regression.record(EMPTY, seeds, ""), fresh))
+    regression._factor.cache_clear()
+    assert stats.binomtest(failed, checks, 0.1, alternative="greater").pvalue > 1e-3
+    assert failed > checks * 0.02  # nor is it deaf
+
+
+@pytest.mark.parametrize(
+    ("muda", "mark"),
+    [
+        (0.70, "same"),
+        (0.709, "within"),
+        (0.68, "worse"),  # retrained: 0.9
+        (0.75, "better"),
+        (1.3, "worse"),  # beyond retrained, and farther than before
+        (None, "lost"),
+    ],
+)
+def test_marks(muda: float | None, mark: str) -> None:
+    entry = regression.record(EMPTY, {0: table_of({"retrained": (0.9, 90.0), "muda": (0.7, 80.0)})}, "")
+    found = regression.compare(entry, {0: table_of({"retrained": (0.9, 90.0), "muda": (muda, 80.0)})})
+    by_place = {(each.method, each.metric): each for each in found}
+    assert by_place["muda", "da"].mark == mark
+    assert by_place["muda", "da"].fails == (mark not in ("same", "within"))
+    assert by_place["retrained", "lp_retain"].mark == "same"
+
+
+def test_a_reference_that_moves_is_changed_and_a_new_method_unexpected() -> None:
+    entry = regression.record(EMPTY, {0: table_of({"retrained": (0.9, 90.0)})}, "")
+    found = regression.compare(entry, {0: table_of({"retrained": (0.8, 90.0), "ft": (0.1, 90.0)})})
+    assert [each.mark for each in found] == ["changed", "same", "unexpected", "unexpected"]
+    assert verdict(found) == "1 of 4 values are not as recorded: retrained."
+    assert verdict(found[1:]) == "1 of 3 values are as recorded, of 2 nothing is recorded."
+
+
+AROUND = [
+    ("", ""),
+    ("# a comment\nversion: 1  # kept\n", ""),
+    ("version: 1\n\n", "# of tables\ntables:\n  A: {title: 'x'}   # the end\n"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), AROUND)
+def test_writing_leaves_every_other_character(tmp_path: Path, before: str, after: str) -> None:
+    file, entry = tmp_path / "b.yaml", regression.record(EMPTY, {0: table_of({"it's: #1": (0.7, 80.0)})}, "é: #")
+    file.write_text(before + (HEADER + "expectations:\n  old: 1\n" if after else "") + after)
+    for _ in range(2):  # and again, over its own
+        write_expectations(file, {"demo": entry, "1": entry})
+        text = file.read_text()
+        assert text.startswith(before)
+        assert text.endswith(after)
+        assert text.count("expectations:") == text.count(HEADER) == 1
+        assert read_expectations(file) == {"demo": entry, "1": entry}
+        assert yaml.safe_load(before + after) == (
+            {k: v for k, v in yaml.safe_load(text).items() if k[0] != "e"} or None
+        )
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("tables: {}\n")
+    with pytest.raises(ConfigError, match="no key 'expectations'"):
+        read_expectations(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("expectations: {demo: {table: A}}\n")
+    with pytest.raises(ConfigError, match=r"expectations\.demo\.profile"):
+        read_expectations(tmp_path / "b.yaml")
+
+
+def test_junit_counts_and_names() -> None:
+    hostile = Comparison('<m> & "x"\n', "da", 0.5, 0.7, 0.01, "worse")
+    found = [hostile, replace(hostile, mark="same"), replace(hostile, before=None, mark="unexpected")]
+    root = ElementTree.fromstring(to_junit("demo", found, 1.5))
+    suite = root.find("testsuite")
+    assert suite is not None
+    assert [suite.get(name) for name in ("tests", "failures", "skipped", "errors")] == ["3", "1", "1", "0"]
+    assert [[child.tag for child in case] for case in suite] == [["failure"], [], ["skipped"]]
+    assert suite[0].get("classname") == 'demo.<m> & "x" '
+    assert "before 0.5, after 0.7, difference +0.2, margin 0.01" in str(suite[0][0].get("message"))
+    assert r"\<m\> &amp; " in to_text("demo", found, "markdown")
+
+
+def test_check_as_typed(home: Path) -> None:
+    """Recorded: 0. A value that moved: 1, with its line, in every form. One of which nothing is recorded: 2."""
+    held, db = home / "held.yaml", ("--db", "sqlite:///kept.sqlite")
+    words = ("--table", "3", "--forget", "1", "--expectations", "held.yaml", *db)
+    made = command("check", "mine", "--update", *words)
+    assert made.returncode == 0, made.stderr
+    assert "Recorded mine at 1 seeds in held.yaml" in made.stdout
+    assert (home / "benchmarks.yaml").read_text() == SMALL
+    text, entry = held.read_text(), read_expectations(held)["mine"]
+    da = entry.values["muda"]["da"]
+    values = {**entry.values, "muda": {**entry.values["muda"], "da": Expected(da.value / 2, da.mean / 2, 0.0)}}
+    write_expectations(held, {"mine": entry.model_copy(update={"values": values})})
+    reports = ("--junit", "out/j.xml", "--summary", "out/s.md")
+    failed = command("check", "mine", "--expectations", "held.yaml", *db, *reports)
+    assert failed.returncode == 1, failed.stderr
+    assert failed.stdout.count("  =\n") == 7
+    lines = [line.split() for line in failed.stdout.splitlines() if "✗" in line and line.startswith("muda")]
+    assert [(line[1], line[2], line[3]) for line in lines] == [("da", f"{da.value / 2:.5g}", f"{da.value:.5g}")]
+    assert ElementTree.parse(home / "out" / "j.xml").getroot().get("failures") == "1"
+    assert "1 of 8 values are not as recorded: muda." in (home / "out" / "s.md").read_text()
+    again = command("check", "mine", "--update", "--expectations", "held.yaml", *db)
+    assert again.returncode == 0
+    assert "✗" in again.stdout  # what the update changes
+    assert held.read_text() == text
+    values = {method: values[method] for method in ("retrained", "ft")}
+    write_expectations(held, {"mine": entry.model_copy(update={"values": values})})
+    new = command("check", "mine", "--expectations", "held.yaml", *db)
+    assert new.returncode == 2
+    assert "unlearn-bench check mine --expectations held.yaml --update" in new.stderr
+
+
+def test_without_a_database_runs_are_made_in_one_that_is_gone_afterwards() -> None:
+    with temporary_store(None) as store:
+        assert store.path is not None
+        assert store.path.exists()
+    assert not store.path.parent.exists()
+
+
+def test_wrong_use_of_check(home: Path) -> None:
+    (home / "held.yaml").write_text("expectations: {}\n")
+    for words, says in (
+        (("--table", "3"), "Add --update"),
+        ((), "Nothing is expected under the name 'demo'. Known: none."),
+        (("--expectations", "none.yaml"), "There is no file none.yaml"),
+        (("x", "--expectations", "held.yaml"), "Nothing is expected under the name 'x'"),
+        (("x", "--update", "--table", "9"), "No table named '9'"),
+    ):
+        refused = command("check", *words)
+        assert (refused.returncode, refused.stdout) == (2, ""), refused.stderr
+        assert says in refused.stderr
+
+
+FAULTS = {
+    "MUDA without alignment": (
+        "methods/muda.py",
+        "loss = loss - alpha * dimensional_alignment(",
+        "loss = loss - 0 * dimensional_alignment(",
+    ),
+    "a metric off by its normaliser": (
+        "kernels.py",
+        "projected.norm() / moment.norm().clamp(min=tiny)",
+        "projected.norm() / moment.trace().clamp(min=tiny)",
+    ),
+    "a wrong retain split": (
+        "tasks.py",
+        "candidates = torch.nonzero(~is_forget)[:, 0]",
+        "candidates = torch.arange(len(is_forget))",
+    ),
+}
+MUST_FAIL = {
+    "MUDA without alignment": {("muda", "da")},
+    "a metric off by its normaliser": {(method, "da") for method in ("original", "retrained", "ft_classifier", "muda")},
+    "a wrong retain split": {("ft_classifier", "acc_forget")},
+}
+MAY_FAIL = {  # no other line may
+    "MUDA without alignment": {"muda"},
+    "a metric off by its normaliser": {"original", "retrained", "ft_classifier", "muda"},
+    "a wrong retain split": {"ft_classifier", "muda"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+def test_planted_regressions_of_the_demo_fail_in_their_own_lines(fault: str | None, tmp_path: Path) -> None:
+    """The demo's own expectations, of four methods, against a copy of the code with a fault planted in it."""
+    copy = tmp_path / "unlearn_bench"
+    shutil.copytree(REPOSITORY / "unlearn_bench", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    written = yaml.safe_load((REPOSITORY / "benchmarks.yaml").read_text(encoding="utf-8"))
+    methods = ("original", "retrained", "ft_classifier", "muda")
+    written["tables"] = {"A": {**written["tables"]["A"], "rows": list(methods)}}
+    written["figures"], written["claims"] = {}, []
+    values = written["expectations"]["demo"]["values"]
+    written["expectations"]["demo"]["values"] = {method: values[method] for method in methods}
+    (tmp_path / "benchmarks.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
+    if fault is not None:
+        file, right, wrong = FAULTS[fault]
+        source = (copy / file).read_text(encoding="utf-8")
+        assert source.count(right) == 1
+        (copy / file).write_text(source.replace(right, wrong), encoding="utf-8")
+    checked = subprocess.run(
+        [sys.executable, "-m", "unlearn_bench", "check", "--junit", "j.xml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == (0 if fault is None else 1), checked.stdout + checked.stderr
+    cases = ElementTree.parse(tmp_path / "j.xml").iter("testcase")
+    failed = {
+        (str(case.get("classname")).removeprefix("demo."), str(case.get("name")))
+        for case in cases
+        if case.find("failure") is not None
+    }
+    if fault is None:
+        assert failed == set()
+    else:
+        assert failed >= MUST_FAIL[fault]
+        assert {method for method, _ in failed} <= MAY_FAIL[fault]
