@@ -12,7 +12,7 @@ ORDER = [
     "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files",
     "kernels", "journal", "data", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
     "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
-    "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors",
+    "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "auditing",
     "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "tuning", "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {

@@ -195,6 +195,7 @@ def test_hostile_words_are_words(bench: Bench, browser: Any, tmp_path: Path) -> 
     opened.context.close()
 
 
+@pytest.mark.slow
 def test_every_row_comes_with_a_command_that_makes_it(bench: Bench) -> None:
     fill(bench)
     (section,) = build_page(bench, ["3"], "pca", silent).tables

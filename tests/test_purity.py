@@ -85,3 +85,19 @@ def test_the_size_of_batches_moves_outputs_by_rounding_alone(
     monkeypatch.setattr(outputs_module, "BATCH", batch)
     for old, new in zip(tensors(expected), tensors(outputs_of(digits, "class")), strict=True):
         torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("setting", "name"), [case for case in cases() if metrics.get(case[1]).reads])
+def test_a_metric_reads_what_it_says_and_nothing_else(digits: Dataset, setting: str, name: str) -> None:
+    """An audit judges outputs and features apart, by what each metric declares."""
+    outputs, metric = outputs_of(digits, setting), metrics.get(name)
+
+    def shuffled(part: Outputs, what: str) -> Outputs:
+        order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))
+        tensor: torch.Tensor = getattr(part, what)
+        return replace(part, **{what: tensor[order].flip(1) * 3 - 1})
+
+    parts = [field.name for field in fields(outputs) if isinstance(getattr(outputs, field.name), Outputs)]
+    other = "logits" if metric.reads == "features" else "features"
+    same = replace(outputs, **{part: shuffled(getattr(outputs, part), other) for part in parts})
+    assert metric.function(same) == metric.function(outputs)

@@ -154,6 +154,7 @@ def test_junit_counts_and_names() -> None:
     assert r"\<m\> &amp; " in to_text("demo", found, "markdown")
 
 
+@pytest.mark.slow
 def test_check_as_typed(home: Path) -> None:
     """Recorded: 0. A value that moved: 1, with its line, in every form. One of which nothing is recorded: 2."""
     held, db = home / "held.yaml", ("--db", "sqlite:///kept.sqlite")

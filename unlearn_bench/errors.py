@@ -6,6 +6,7 @@ UserError                 wrong use: exit code 2
 ├─ OptionError            a hyper-parameter that does not exist or a value out of its range
 ├─ TuningError            no setting of a search ended
 ├─ PluginError            a plug-in file that is missing or fails
+├─ CheckpointError        weights that are missing, would run code, or are of another architecture
 ├─ DataError              images that are missing, unreadable or of the wrong shape
 ├─ FileError              a file cannot be written: no room, or no permission
 ├─ WorkerError            a worker process was killed
@@ -47,6 +48,10 @@ class TuningError(UserError):
 
 class PluginError(UserError):
     """A plug-in file that is missing or fails."""
+
+
+class CheckpointError(UserError):
+    """Weights that are missing, would run code, or are of another architecture."""
 
 
 class DataError(UserError):

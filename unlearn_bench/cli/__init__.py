@@ -15,6 +15,7 @@ import typer
 
 from unlearn_bench import logbook
 from unlearn_bench.cli import (  # noqa: F401  # they add their commands
+    auditing,
     checking,
     drawing,
     health,

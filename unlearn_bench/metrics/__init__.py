@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from unlearn_bench.outputs import ModelOutputs
 from unlearn_bench.registry import Entry, Registry
 
 T = TypeVar("T")
+Reads = Literal["features", "logits"]
+About = Literal["forget", "retain"]
 Better = Literal["higher", "lower", "near retrained"]
 
 
@@ -24,12 +26,21 @@ class Metric(Entry):
         better: which way is good.
         unit: ``%`` for a share in percent, empty for a plain number.
         settings: those that the metric has a meaning for; empty for all.
+        reads: ``features`` or ``logits``, what the value is computed from.
+        about: ``forget`` or ``retain``, the set that it speaks of.
+        shows, hides: what it can show and what it cannot, a sentence each.
+        alone: what its value tells without a retrained model, in a sentence.
     """
 
     bounds: tuple[float, float]
     better: Better
     unit: str
     settings: tuple[str, ...] = ()
+    reads: Reads = "logits"
+    about: About = "forget"
+    shows: str = ""
+    hides: str = ""
+    alone: str = ""
 
 
 metrics: Registry[Metric] = Registry("metric", __name__)
@@ -43,12 +54,25 @@ def metric(
     source: str,
     unit: str = "",
     settings: tuple[str, ...] = (),
+    reads: Reads = "logits",
+    about: About = "forget",
+    shows: str = "",
+    hides: str = "",
+    alone: str = "",
     version: int = 1,
 ) -> Callable[[Callable[[ModelOutputs], float]], Callable[[ModelOutputs], float]]:
-    """Registers a metric under its function's name."""
+    """Registers a metric under its function's name; see :class:`Metric` for what is said of it."""
 
     def register(function: Callable[[ModelOutputs], float]) -> Callable[[ModelOutputs], float]:
-        metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, settings, version=version))
+        says: dict[str, Any] = {
+            "reads": reads,
+            "about": about,
+            "shows": shows,
+            "hides": hides,
+            "alone": alone,
+            "version": version,
+        }
+        metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, settings, **says))
         return function
 
     return register

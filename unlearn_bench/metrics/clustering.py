@@ -17,14 +17,37 @@ SEED = 0
 Array = npt.NDArray[np.int64]
 
 
-@metric(label="F1", bounds=(0, 1), better="near retrained", source="Seo, Kim and Han, appendix B", version=2)
+@metric(
+    label="F1",
+    bounds=(0, 1),
+    better="near retrained",
+    source="Seo, Kim and Han, appendix B",
+    version=2,
+    reads="features",
+    about="forget",
+    shows="Whether one cluster of the features is the forget set.",
+    hides="Groups that k-means does not find, such as a class in two clusters.",
+    alone="1 is a cluster of its own, as a class that was learned; lower means mixed with others, and "
+    "how much retraining mixes is not known.",
+)
 def f1(outputs: ModelOutputs) -> float:
     """F1 of the cluster of D's features that best matches D_f: harmonic mean of its precision and recall."""
     cluster, member = clusters(outputs)
     return best_cluster_f1(cluster, member)
 
 
-@metric(label="NMI", bounds=(0, 1), better="near retrained", source="Seo, Kim and Han, appendix B", version=2)
+@metric(
+    label="NMI",
+    bounds=(0, 1),
+    better="near retrained",
+    source="Seo, Kim and Han, appendix B",
+    version=2,
+    reads="features",
+    about="forget",
+    shows="How much the clusters of the features tell of membership in the forget set.",
+    hides="Groups that k-means does not find.",
+    alone="1 is membership told in full, 0 nothing; how much retraining leaves is not known.",
+)
 def nmi(outputs: ModelOutputs) -> float:
     """Mutual information of cluster and membership in D_f over the smaller of their entropies.
 

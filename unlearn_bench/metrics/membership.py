@@ -14,7 +14,20 @@ TOLERANCE = 1e-10  # of the gradient, a sample
 Array = npt.NDArray[np.float64]
 
 
-@metric(label="MIA", bounds=(0, 1), better="near retrained", source="Seo, Kim and Han, appendix B", version=2)
+@metric(
+    label="MIA",
+    bounds=(0, 1),
+    better="near retrained",
+    source="Seo, Kim and Han, appendix B",
+    version=2,
+    reads="logits",
+    about="forget",
+    shows="How many forgotten samples the model is as confident of as of training samples.",
+    hides="What attacks with shadow models or with features would find; a new head or another "
+    "temperature alone moves it.",
+    alone="0 is not the aim: retrained models are confident of unseen samples too, so a value far "
+    "below the original's may be a cover-up.",
+)
 def mia(outputs: ModelOutputs) -> float:
     """Share of D_f that an attack on the confidence q(x) = max softmax calls members of the training set.
 

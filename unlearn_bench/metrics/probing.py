@@ -18,7 +18,20 @@ GRADIENT_TOLERANCE = 1e-6  # largest component of the gradient at which a probe 
 STAGES = (50, 950, 9_000)  # iterations, after which coordinates are chosen anew
 
 
-@metric(label="LP(D_f)", bounds=(0, 100), better="near retrained", unit="%", source="Seo, Kim and Han, appendix B")
+@metric(
+    label="LP(D_f)",
+    bounds=(0, 100),
+    better="near retrained",
+    unit="%",
+    source="Seo, Kim and Han, appendix B",
+    reads="features",
+    about="forget",
+    shows="What a new linear classifier still reads of the forget set's labels from the features: "
+    "knowledge that a new head would bring back.",
+    hides="Knowledge that is not linear in the features; and good features tell unseen classes apart "
+    "too, so high is no proof of memory.",
+    alone="Retrained models lie below the original and far above chance; at the original's value nothing has moved.",
+)
 def lp_forget(outputs: ModelOutputs) -> float:
     """Accuracy on the forget set's test images of a linear classifier trained on features of D = D_r ∪ D_f."""
     features = torch.cat([outputs.retain.features, outputs.forget.features])
@@ -26,7 +39,18 @@ def lp_forget(outputs: ModelOutputs) -> float:
     return probe(features, labels, outputs.test_forget.features, outputs.test_forget.labels)
 
 
-@metric(label="LP(D_r)", bounds=(0, 100), better="higher", unit="%", source="Seo, Kim and Han, appendix B")
+@metric(
+    label="LP(D_r)",
+    bounds=(0, 100),
+    better="higher",
+    unit="%",
+    source="Seo, Kim and Han, appendix B",
+    reads="features",
+    about="retain",
+    shows="How well the features still serve the retained classes.",
+    hides="Anything of forgetting.",
+    alone="The original's value is what is to be kept.",
+)
 def lp_retain(outputs: ModelOutputs) -> float:
     """Accuracy on the retain set's test images of a linear classifier trained on features of D_r."""
     train, test = outputs.retain, outputs.test_retain
@@ -40,6 +64,11 @@ def lp_retain(outputs: ModelOutputs) -> float:
     unit="%",
     source="Seo, Kim and Han, section 5.2",
     settings=("subclass",),
+    reads="features",
+    about="forget",
+    shows="What a new linear classifier still reads of the forgotten subclass among the finer labels.",
+    hides="Knowledge that is not linear in the features; and good features tell unseen subclasses apart too.",
+    alone="At the original's value nothing has moved; retrained models lie far above chance.",
 )
 def lp_subclass(outputs: ModelOutputs) -> float:
     """Accuracy on the forget set's test images of a linear classifier for the finer labels, trained on features of D.

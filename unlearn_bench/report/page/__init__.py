@@ -12,14 +12,46 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.report.page.content import Page, RowView
+from unlearn_bench.report.audit import (
+    EVIDENCE,
+    HEADER,
+    Audit,
+    facts_of,
+    lines_of,
+    meanings_header,
+    meanings_of,
+)
+from unlearn_bench.report.page.content import Page, RowView, Words
 from unlearn_bench.report.render import LEGEND, cell_text, one_line
 
 FOLDER = Path(__file__).parent
+GAP = "gap: to the mean of the retrained models; floor: the largest difference between two of them."
 
 
 def to_html(page: Page) -> str:
-    """Returns the page as a self-contained HTML document."""
+    """Returns a report as a self-contained HTML document."""
+    return _render("template.html", [_vega(), _own("script.js")], page=page, legend=LEGEND.format(how="in bold"))
+
+
+def audit_to_html(audit: Audit) -> str:
+    """Returns an audit as a self-contained HTML document."""
+    tables = [
+        Words("Values", HEADER, lines_of(audit), [GAP]),
+        Words("What each metric can and cannot show", meanings_header(audit), meanings_of(audit), []),
+    ]
+    title = f"Audit: what is left of {audit.forget.split(':')[0]}"
+    return _render(
+        "audit.html",
+        [_own("script.js")],
+        audit=audit,
+        tables=tables,
+        facts=facts_of(audit),
+        title=title,
+        evidence=EVIDENCE,
+    )
+
+
+def _render(template: str, scripts: list[str], **content: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # half a second with what follows
     from markupsafe import Markup
 
@@ -31,13 +63,12 @@ def to_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(line=one_line, run_data=_run_data)
-    environment.globals.update(cell_text=cell_text, legend=LEGEND.format(how="in bold"))
-    scripts = [_vega(), _own("script.js")]
-    return environment.get_template("template.html").render(
-        page=page,
+    environment.globals.update(cell_text=cell_text)
+    return environment.get_template(template).render(
         style=Markup(_own("style.css")),
         scripts=[Markup(script) for script in scripts],
         hashes=[_hash(script) for script in scripts],
+        **content,
     )
 
 

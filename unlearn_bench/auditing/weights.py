@@ -1,0 +1,106 @@
+"""Weights that somebody else saved: read without running code, and only where they fit."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from unlearn_bench.errors import CheckpointError
+
+PICKLED = (".pt", ".pth", ".bin", ".ckpt")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")  # under which training loops save
+PREFIXES = ("module.", "_orig_mod.", "model.")  # of parallel, compiled and wrapped networks
+SHOWN = 3  # names in a message
+
+
+def read_weights(network: nn.Module, file: Path, architecture: str) -> dict[str, Tensor]:
+    """Returns the weights of a file, which are then those of ``network``.
+
+    Args:
+        network: of the architecture.
+        file: safetensors, or a state dictionary saved by torch, which is read with ``weights_only``: no code runs.
+        architecture: for messages.
+
+    Raises:
+        CheckpointError: the file is missing, holds more than tensors, or other names, shapes or numbers than the
+            architecture has.
+    """
+    found = _without_prefix(_tensors(_read(file), file), network)
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    shapes = {name: tuple(value.shape) for name, value in found.items()}
+    lacking = [name for name in expected if name not in shapes and not name.endswith("num_batches_tracked")]
+    foreign = [name for name in shapes if name not in expected]
+    other = [
+        f"{name} {shapes[name]} for {expected[name]}"
+        for name in shapes
+        if shapes[name] != expected.get(name, shapes[name])
+    ]
+    problems = [("lacks", lacking), ("has besides", foreign), ("has in another shape", other)]
+    said = [f"{verb} {', '.join(names[:SHOWN])}{_more(names)}" for verb, names in problems if names]
+    if said:
+        raise CheckpointError(
+            f"{file.name} does not fit {architecture}: it {'; '.join(said)}. Name the architecture and its options "
+            "(--architecture, --set) that the weights are of."
+        )
+    for name, value in found.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise CheckpointError(f"{file.name} holds numbers that are not finite, in {name}. Give weights that are.")
+    network.load_state_dict(found, strict=False)  # but for counters of batches, nothing is lacking
+    network.eval()
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _read(file: Path) -> Any:
+    if not file.is_file():
+        raise CheckpointError(f"There is no file {file}. Name the weights of a model.")
+    if file.suffix == ".safetensors":
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError) as problem:
+            raise CheckpointError(f"{file.name} is not a safetensors file: {problem}.") from None
+    if file.suffix not in PICKLED:
+        raise CheckpointError(f"{file.name} ends in '{file.suffix}', expected .safetensors, {', '.join(PICKLED)}.")
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{file.name} holds more than tensors, and reading it might run code: refused. Save its state dictionary "
+            "instead: torch.save(network.state_dict(), FILE), or with safetensors."
+        ) from None
+    except Exception as problem:  # a broken archive can fail in any of torch's readers
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise CheckpointError(f"{file.name} cannot be read: {reason}.") from None
+
+
+def _tensors(content: Any, file: Path) -> dict[str, Tensor]:
+    """Returns the state dictionary, out of what training loops wrap around it."""
+    for name in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{file.name} holds {type(content).__name__}, expected a dictionary of tensors by name.")
+    wrong = [str(name) for name, value in content.items() if not isinstance(name, str) or not isinstance(value, Tensor)]
+    if wrong:
+        raise CheckpointError(
+            f"{file.name} holds {', '.join(wrong[:SHOWN])}{_more(wrong)} beside tensors. Save the state dictionary."
+        )
+    return dict(content)
+
+
+def _without_prefix(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    expected = network.state_dict().keys()
+    for prefix in PREFIXES * 2:  # one may stand within another
+        if not tensors.keys() & expected and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return dict(tensors)
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
