@@ -83,7 +83,10 @@ def audit(
             progress("models", len(inputs), total)
             states[role] = read_weights(network.module, path, architecture)
             inputs.append(Input(role, path.name, file_digest(path)))
-            values.setdefault(role, []).append(_values(network, images, split, wanted, path))
+            try:
+                values.setdefault(role, []).append(evaluate_network(network, images, split, wanted))
+            except DivergedError as problem:
+                raise CheckpointError(f"{path.name} does not compute: {problem}. Give finite weights.") from None
     progress("models", total, total)
     measured = tuple(_measured(each, values) for each in wanted)
     return Audit(
@@ -105,16 +108,16 @@ def audit(
 
 
 @torch.no_grad()
-def _values(
-    network: Network, dataset: Dataset, split: ForgetSplit, wanted: Sequence[Metric], file: Path
+def evaluate_network(
+    network: Network, dataset: Dataset, split: ForgetSplit, wanted: Sequence[Metric]
 ) -> dict[str, float]:
-    try:
-        parts = [
-            _predict(network, images) for images in (split.train, dataset.test, split.triggered) if images is not None
-        ]
-        return measure(arrange(Predictions(*parts), split), wanted)
-    except DivergedError as problem:
-        raise CheckpointError(f"{file.name} does not compute: {problem}. Give weights that are finite.") from None
+    """Returns the value of each metric.
+
+    Raises:
+        DivergedError: an output or a metric is not finite.
+    """
+    parts = [_predict(network, images) for images in (split.train, dataset.test, split.triggered) if images is not None]
+    return measure(arrange(Predictions(*parts), split), wanted)
 
 
 def _predict(network: Network, images: Any) -> Outputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import sys
@@ -135,7 +136,19 @@ def make_network(
         raise unknown_name("normalisation", normalise, NORMALISATIONS)
     if size is not None and not 1 <= size <= 4096:
         raise OptionError(f"--size is {size}, expected a side of 1 to 4096 pixels.")
-    module = _build(name, options, dataset)
+    return _wrapped(_build(name, options, dataset), name, dataset, features, size, normalise)
+
+
+def network_of(module: nn.Module, dataset: Dataset, features: str | None, size: int | None, normalise: str) -> Network:
+    """Returns a copy of a network in memory, likewise, on the device of the images; it takes these as they are."""
+    if normalise not in NORMALISATIONS[1:]:
+        raise unknown_name("normalisation", normalise, NORMALISATIONS[1:])
+    return _wrapped(copy.deepcopy(module), "", dataset, features, size, normalise)
+
+
+def _wrapped(
+    module: nn.Module, name: str, dataset: Dataset, features: str | None, size: int | None, normalise: str
+) -> Network:
     grey = dataset.channels == 1 and ":" in name
     kind, (mean, std) = _normalisation(name, normalise, module, dataset)
     scale = Normalise(mean * 3 if grey and len(mean) == 1 else mean, std * 3 if grey and len(std) == 1 else std)

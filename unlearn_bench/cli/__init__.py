@@ -18,6 +18,7 @@ from unlearn_bench.cli import (  # noqa: F401  # they add their commands
     auditing,
     checking,
     drawing,
+    exchange,
     health,
     making,
     reading,

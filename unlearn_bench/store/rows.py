@@ -51,15 +51,24 @@ def forget_set_of(session: Session, run: NewRun, dataset: DatasetRow) -> ForgetS
     return row
 
 
-def put_model(session: Session, model: ModelRecord) -> ModelRow:
-    """Returns the row of a model, added where it is missing and rewritten where its file is another one."""
+def _describe(session: Session, row: MetricRow | MethodRow, *, keep: bool) -> None:
+    """Writes what reports need to know of a method or metric; with ``keep`` only where nothing is known yet."""
+    if not keep or session.get(type(row), row.name) is None:
+        session.merge(row)
+
+
+def put_model(session: Session, model: ModelRecord, *, keep: bool = False) -> ModelRow:
+    """Returns the row of a model, added where it is missing.
+
+    It is rewritten where its file is another one, unless ``keep`` and it has one.
+    """
     fields = asdict(model)
     curves = fields.pop("curves")
     row = session.scalar(select(ModelRow).where(ModelRow.key == model.key))
     if row is None:
         row = ModelRow(**fields)
         session.add(row)
-    elif row.file_digest is None or row.file_digest != model.file_digest:
+    elif row.file_digest is None or (row.file_digest != model.file_digest and not keep):
         for name, value in fields.items():
             setattr(row, name, value)
     else:
@@ -69,9 +78,14 @@ def put_model(session: Session, model: ModelRecord) -> ModelRow:
     return row
 
 
-def put_outputs(session: Session, outputs: OutputsRecord) -> OutputsRow:
-    """Returns the row of a model's outputs, added where it is missing and rewritten where its file is another one."""
+def put_outputs(session: Session, outputs: OutputsRecord, *, keep: bool = False) -> OutputsRow:
+    """Returns the row of a model's outputs, added where it is missing.
+
+    It is rewritten where its file is another one, unless ``keep``.
+    """
     row = session.scalar(select(OutputsRow).where(OutputsRow.key == outputs.key))
+    if row is not None and keep:
+        return row
     if row is None:
         row = OutputsRow(**asdict(outputs))
         session.add(row)
@@ -80,18 +94,23 @@ def put_outputs(session: Session, outputs: OutputsRecord) -> OutputsRow:
     return row
 
 
-def put_run(session: Session, run: NewRun) -> None:
-    """Adds a run with all that belongs to it, in place of one of its key, but no failed one in place of a done."""
+def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | None = None) -> None:
+    """Adds a run with all that belongs to it, in place of one of its key, but no failed one in place of a done.
+
+    A run of another database comes with the times at which it was ``made``, finished and last asked for. What is known
+    here of its method, metrics, model and outputs then stays as it is.
+    """
     previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
     if previous and previous.status == "done" and run.status == "failed":
         return
     for metric in sorted(run.metrics, key=lambda metric: metric.name):  # one order for all, or two could wait in turn
-        session.merge(MetricRow(**asdict(metric)))
-    session.merge(MethodRow(**asdict(run.method)))
+        _describe(session, MetricRow(**asdict(metric)), keep=made is not None)
+    _describe(session, MethodRow(**asdict(run.method)), keep=made is not None)
     dataset = dataset_of(session, run)
     forget_set = forget_set_of(session, run, dataset)
-    model = put_model(session, run.model) if run.model else None
-    outputs = put_outputs(session, run.outputs) if run.outputs else None
+    model = put_model(session, run.model, keep=made is not None) if run.model else None
+    outputs = put_outputs(session, run.outputs, keep=made is not None) if run.outputs else None
+    finished, asked = made or (datetime.now(timezone.utc),) * 2
     if previous:
         session.delete(previous)
         session.flush()
@@ -114,8 +133,8 @@ def put_run(session: Session, run: NewRun) -> None:
         precision=run.spec.experiment.precision,
         evaluation_seconds=run.evaluation_seconds,
         predicted=run.predicted,
-        finished_at=datetime.now(timezone.utc),
-        asked_at=datetime.now(timezone.utc),
+        finished_at=finished,
+        asked_at=asked,
         **asdict(run.environment),
     )
     versions = {metric.name: metric.version for metric in run.metrics}

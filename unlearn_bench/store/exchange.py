@@ -1,0 +1,240 @@
+"""Runs from one database to another, through a Parquet file that pandas can read too.
+
+A row is a run. Beside its identity and its metrics, a column each, stands all that the record holds of it, as JSON.
+Checkpoints and outputs stay where they are: their names and SHA-256 travel, and what needs them makes them again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload, selectinload, undefer
+
+from unlearn_bench.artefacts import durable
+from unlearn_bench.errors import StoreError
+from unlearn_bench.spec import Experiment, RunSpec
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import (
+    DatasetRecord,
+    Environment,
+    MethodRecord,
+    MetricRecord,
+    ModelRecord,
+    NewRun,
+    OutputsRecord,
+)
+from unlearn_bench.store.rows import columns, model_record, outputs_record, put_run
+from unlearn_bench.store.tables import MethodRow, MetricRow, ModelRow, RunRow
+
+FORMAT = "unlearn-bench runs 1"
+LARGEST = 4 * 2**30  # bytes of a file, decompressed
+STATUSES = ("done", "failed", "diverged")
+OnConflict = Literal["keep", "replace", "refuse"]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A run that both databases hold with other values: its key, what it is, and where they differ."""
+
+    key: str
+    run: str
+    differs: str
+
+
+@dataclass
+class Merged:
+    """What became of a file's runs: how many were new, known with the same values, known with fewer metrics."""
+
+    added: int = 0
+    known: int = 0
+    extended: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+
+
+def export_runs(store: Store, file: Path) -> int:
+    """Writes every run to a Parquet file, and returns how many.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with store.session() as session:
+        methods = {row.name: row for row in session.scalars(select(MethodRow))}
+        metrics = {row.name: row for row in session.scalars(select(MetricRow))}
+        query = select(RunRow).order_by(RunRow.id).options(undefer(RunRow.predicted), joinedload(RunRow.dataset))
+        query = query.options(joinedload(RunRow.outputs), selectinload(RunRow.values), joinedload(RunRow.forget_set))
+        query = query.options(joinedload(RunRow.model).selectinload(ModelRow.curves))
+        rows = [_flat(row, methods, metrics) for row in session.scalars(query).unique()]
+    fields = [*((name, pa.string()) for name in ("key", "status", "method", "dataset", "forget", "profile"))]
+    fields += [("seed", pa.int64()), ("finished_at", pa.string()), ("record", pa.string())]
+    fields += [(name, pa.float64()) for name in sorted(metrics)]
+    table = pa.Table.from_pylist(rows, pa.schema(fields, {"format": FORMAT}))
+    with durable(file) as part:
+        pq.write_table(table, part)
+    return len(rows)
+
+
+def import_runs(store: Store, file: Path, on_conflict: OnConflict = "keep") -> Merged:
+    """Adds the runs of a file that :func:`export_runs` wrote, all of them or none.
+
+    A run that is known with the same values is left alone; one that has more metrics than ours, these equal, takes its
+    place. Of a conflict ours is kept, or replaced by theirs.
+
+    Raises:
+        StoreError: not such a file, a run whose key is not that of its contents, or a conflict that is refused.
+    """
+    runs = list(_read(file))
+
+    def merge(session: Session) -> Merged:
+        merged = Merged()
+        for run, made in runs:
+            ours = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
+            if ours is None:
+                merged.added += 1
+            else:
+                differs = _difference(ours, run)
+                if differs:
+                    merged.conflicts.append(Conflict(run.spec.key, _named(run), differs))
+                    if on_conflict != "replace":
+                        continue
+                elif {value.metric for value in ours.values} >= run.values.keys():
+                    merged.known += 1
+                    continue
+                else:
+                    merged.extended += 1
+            put_run(session, run, made)
+            session.flush()
+        if merged.conflicts and on_conflict == "refuse":
+            first = merged.conflicts[0]
+            raise StoreError(
+                f"{len(merged.conflicts)} runs of {file.name} differ from those here, first {first.run}: "
+                f"{first.differs}. Nothing was imported. Choose --on-conflict keep or replace."
+            )
+        return merged
+
+    return store.write(merge)
+
+
+def _flat(row: RunRow, methods: Mapping[str, MethodRow], metrics: Mapping[str, MetricRow]) -> dict[str, Any]:
+    """Returns a run as a row of the file."""
+    dataset = {name: value for name, value in columns(row.dataset).items() if name != "id"}
+    values = {value.metric: value for value in row.values}
+    record = {
+        "spec": row.spec,
+        "error": row.error,
+        "changed_options": row.changed_options,
+        "dataset": dataset,
+        "forget_images": row.forget_set.images,
+        "forget_members": row.forget_set.members.hex(),
+        "method": columns(methods[row.method]),
+        "metrics": [{**columns(metrics[name]), "version": value.version} for name, value in values.items()],
+        "model": asdict(model_record(row.model, with_curves=True)) if row.model else None,
+        "outputs": asdict(outputs_record(row.outputs)) if row.outputs else None,
+        "environment": {name: getattr(row, name) for name in ("code_version", "packages", "machine", "device")},
+        "evaluation_seconds": row.evaluation_seconds,
+        "predicted": row.predicted,
+        "asked_at": row.asked_at.isoformat(),
+    }
+    return {
+        **{name: getattr(row, name) for name in ("key", "status", "method", "forget", "profile", "seed")},
+        "dataset": row.dataset.name,
+        "finished_at": row.finished_at.isoformat(),
+        "record": json.dumps(record, ensure_ascii=False, allow_nan=False),
+        **{name: value.value for name, value in values.items()},
+    }
+
+
+def _read(file: Path) -> Iterable[tuple[NewRun, tuple[datetime, datetime]]]:
+    """Yields the runs of a file with the times at which they were finished and last asked for."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not file.is_file():
+        raise StoreError(f"There is no file {file}. Make one with: unlearn-bench export FILE.parquet")
+    try:
+        parquet = pq.ParquetFile(file)
+        if (parquet.schema_arrow.metadata or {}).get(b"format", b"").decode(errors="replace") != FORMAT:
+            raise StoreError(f"{file.name} is not of the format '{FORMAT}'. Give a file that `export` wrote.")
+        parts = parquet.metadata
+        size = sum(parts.row_group(number).total_byte_size for number in range(parts.num_row_groups))
+        if size > LARGEST:
+            raise StoreError(f"{file.name} has {size:,} bytes decompressed, expected {LARGEST:,} at most.")
+        rows = parquet.read().to_pylist()
+    except (pa.ArrowException, OSError, MemoryError) as problem:
+        raise StoreError(f"{file.name} is not a Parquet file that can be read: {problem}.") from None
+    for number, row in enumerate(rows):
+        try:
+            yield _run(row)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as problem:
+            reason = f"{type(problem).__name__}: {problem}"
+            raise StoreError(
+                f"{file.name}, run {number}: not what `export` writes ({reason}). Nothing was imported."
+            ) from None
+
+
+def _run(row: Mapping[str, Any]) -> tuple[NewRun, tuple[datetime, datetime]]:
+    """Returns the run of a row of a file. Raises ValueError and the like where it is not whole and true to its key."""
+    record = json.loads(row["record"])
+    given = dict(record["spec"])
+    spec = RunSpec(experiment=Experiment(**given.pop("experiment")), **given)
+    if spec.key != row["key"]:
+        raise ValueError(f"the key {row['key'][:12]} is not that of what the run says it is")
+    if row["status"] not in STATUSES:
+        raise ValueError(f"the status is '{row['status']}'")
+    metrics = tuple(MetricRecord(**metric) for metric in record["metrics"])
+    values = {metric.name: float(row[metric.name]) for metric in metrics}
+    if not all(math.isfinite(value) for value in values.values()) or (values and row["status"] != "done"):
+        raise ValueError("values that are not finite, or of a run that is not done")
+    dataset = {**record["dataset"], **{name: tuple(record["dataset"][name]) for name in ("classes", "fine_classes")}}
+    model = record["model"]
+    run = NewRun(
+        spec=spec,
+        profile=str(row["profile"]),
+        status=row["status"],
+        error=record["error"],
+        changed_options=record["changed_options"],
+        dataset=DatasetRecord(**dataset),
+        forget_images=int(record["forget_images"]),
+        method=MethodRecord(**record["method"]),
+        metrics=metrics,
+        values=values,
+        model=ModelRecord(**{**model, "curves": tuple(map(tuple, model["curves"]))}) if model else None,
+        environment=Environment(**record["environment"]),
+        evaluation_seconds=float(record["evaluation_seconds"]),
+        predicted=record["predicted"],
+        outputs=OutputsRecord(**record["outputs"]) if record["outputs"] else None,
+        forget_members=bytes.fromhex(record["forget_members"]),
+    )
+    if run.dataset.digest != spec.dataset_digest or run.method.name != spec.method:
+        raise ValueError("its data set or method is not the one of its key")
+    for artefact in (run.model, run.outputs):
+        if artefact is not None and artefact.file is not None and artefact.file != f"{artefact.key}.safetensors":
+            raise ValueError(f"the file name '{artefact.file}'")  # it could lead out of the folder of such files
+    return run, (datetime.fromisoformat(row["finished_at"]), datetime.fromisoformat(record["asked_at"]))
+
+
+def _difference(ours: RunRow, theirs: NewRun) -> str:
+    """Returns where two records of one run differ, in words; empty where they do not."""
+    if ours.status != theirs.status:
+        return f"{ours.status} here, {theirs.status} there"
+    versions = {metric.name: metric.version for metric in theirs.metrics}
+    pairs = [
+        (value.metric, value.value, theirs.values[value.metric])
+        for value in ours.values
+        if value.metric in theirs.values and value.version == versions[value.metric]
+    ]
+    different = [f"{name} {one:.6g} here, {other:.6g} there" for name, one, other in pairs if one != other]
+    return ", ".join(different)
+
+
+def _named(run: NewRun) -> str:
+    return f"{run.spec.method}, {run.dataset.name}, forget {run.spec.forget}, seed {run.spec.seed}"
