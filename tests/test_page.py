@@ -165,6 +165,22 @@ def test_charts_draw_what_the_table_says(opened: Opened) -> None:
 
 
 @in_a_browser
+def test_the_noise_floor_is_a_band_behind_the_points(bench: Bench, browser: Any, tmp_path: Path) -> None:
+    fill(bench)
+    for forget, value in (("1", 0.93), ("3", 1.0)):
+        again = new_run(bench, "retrained", forget, (value, 63.0))
+        bench.store.record(replace(again, spec=replace(again.spec, seed=1)))
+    file = tmp_path / "report.html"
+    file.write_text(to_html(build_page(bench, ["3"], "pca", silent)), encoding="utf-8")
+    opened = Opened(browser, file, scheme="dark")
+    band = opened.page.locator(".charts").first.locator("svg [aria-roledescription=bar], svg .mark-rect path").first
+    assert band.get_attribute("fill") == "#2b323a"  # the page's own --band in the dark
+    alt = opened.page.locator(".chart").first.get_attribute("aria-label") or ""
+    assert "Two retrained models differ by up to 0.015." in alt
+    opened.context.close()
+
+
+@in_a_browser
 def test_printed_it_is_light_and_complete(browser: Any, html: str, tmp_path: Path) -> None:
     pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
     file = tmp_path / "report.html"

@@ -59,7 +59,7 @@ def _gap_spec(points: Sequence[Mapping[str, Any]], floor: Floor | None, heading:
         layers.append(
             {
                 "data": {"values": [{"low": 0, "high": floor.largest}]},
-                "mark": {"type": "rect", "style": "band"},
+                "mark": {"type": "rect", "color": {"expr": "band_color"}, "tooltip": None},
                 "encoding": {"x": {"field": "low", "type": "quantitative"}, "x2": {"field": "high"}},
             }
         )

@@ -98,8 +98,9 @@
       mark: { color: color("mark") },
       text: { color: color("text"), fill: color("text"), fontSize: 11 },
       rule: { color: color("quiet") },
-      style: { band: { fill: color("band") }, outline: { stroke: color("mark") } },
-      params: [{ name: "mark_color", value: color("mark") }, { name: "mark_half", value: color("half") }],
+      style: { outline: { stroke: color("mark") } },
+      params: [{ name: "mark_color", value: color("mark") }, { name: "mark_half", value: color("half") },
+        { name: "band_color", value: color("band") }],
     };
   };
   const tooltip = (_handler, event, _item, value) => {
