@@ -50,7 +50,7 @@ def test_the_path_of_a_newcomer(home: Path) -> None:
     shown = command("show", "1").stdout
     assert "SHA-256" in shown
     assert "curve loss" in shown
-    assert [line.split()[-3:] for line in command("status").stdout.splitlines() if line.startswith("3")] == [
+    assert [line.split()[-4:-1] for line in command("status").stdout.splitlines() if line.startswith("3")] == [
         ["4", "8", "0"]
     ]
     assert (home / "results" / "runs.sqlite").exists()

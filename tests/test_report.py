@@ -68,7 +68,9 @@ def test_markdown_and_latex_mark_the_smallest_gap(filled: Bench) -> None:
     markdown = to_markdown(filled.table("3"))
     assert "| MUDA      | D'\\_r ∪ D\\_f | **0.80±0.14 (0.05)** | **68.0±2.8 (3.0)** |" in markdown
     latex = to_latex(filled.table("3"))
-    assert r"MUDA & D'\_r $\cup$ D\_f & \textbf{0.80$\pm$0.14 (0.05)} & \textbf{68.0$\pm$2.8 (3.0)} \\" in latex
+    assert (
+        r"MUDA & D'\_r \ensuremath{\cup} D\_f & \textbf{0.80$\pm$0.14 (0.05)} & \textbf{68.0$\pm$2.8 (3.0)} \\" in latex
+    )
     assert r"LP(D\_f) \% \\" in latex
 
 

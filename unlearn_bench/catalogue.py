@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from unlearn_bench.config import Benchmarks, Measured, Profile, Scalar
 from unlearn_bench.data import datasets
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import unknown_name
-from unlearn_bench.methods import methods
-from unlearn_bench.metrics import metrics
+from unlearn_bench.methods import Method, methods
+from unlearn_bench.metrics import Metric, metrics
 from unlearn_bench.models import models
 from unlearn_bench.options import describe
 from unlearn_bench.registry import Entry
-from unlearn_bench.report.listing import plain_table
+from unlearn_bench.report.listing import Listing, plain_table
 
 REGISTRIES: dict[str, Iterable[Entry]] = {
     "methods": methods,
@@ -26,8 +27,8 @@ REGISTRIES: dict[str, Iterable[Entry]] = {
 }
 
 
-def describe_kind(kind: str, benchmarks: Benchmarks) -> str:
-    """Returns a table of all entries of a kind.
+def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
+    """Returns all entries of a kind, a line each, and where the plug-ins among them come from.
 
     Raises:
         UnknownNameError: no such kind.
@@ -38,22 +39,48 @@ def describe_kind(kind: str, benchmarks: Benchmarks) -> str:
         "profiles": benchmarks.profiles,
     }
     if kind in titled:
-        return plain_table([kind[:-1], "title"], [[name, entry.title] for name, entry in titled[kind].items()])
+        return ([kind[:-1], "title"], [[name, entry.title] for name, entry in titled[kind].items()]), []
     if kind not in REGISTRIES:
         raise unknown_name("kind", kind, [*REGISTRIES, *titled])
     entries = list(REGISTRIES[kind])
-    body = [[entry.name, entry.label, textwrap.fill(entry.summary, 72), entry.source] for entry in entries]
+    body: list[list[Any]] = [[entry.name, entry.label, entry.summary, entry.source] for entry in entries]
     plugins = [f"Plug-in: {entry.name} of {entry.origin}." for entry in entries if entry.origin]
-    return "\n".join([plain_table(["name", "label", "what it is", "source"], body), *plugins])
+    return (["name", "label", "what it is", "source"], body), plugins
 
 
-def describe_method(name: str, benchmarks: Benchmarks) -> str:
-    """Returns a method's exact recipe: definition, data, hyper-parameters, presets, what profiles change.
+def describe_entry(name: str, benchmarks: Benchmarks) -> str:
+    """Returns a method's exact recipe, or a metric's exact definition with what it can show.
 
     Raises:
-        UnknownNameError: no such method.
+        UnknownNameError: no such method or metric.
     """
-    method = methods.get(name)
+    if name in metrics.names() and name not in methods.names():
+        return describe_metric(metrics.get(name))
+    if name not in methods.names():
+        raise unknown_name("method or metric", name, [*methods.names(), *metrics.names()])
+    return describe_method(methods.get(name), benchmarks)
+
+
+def describe_metric(metric: Metric) -> str:
+    """Returns a metric's definition, what it is computed from, and what its values tell."""
+    low, high = metric.bounds
+    parts = [
+        f"{metric.name}: {metric.label}",
+        inspect.getdoc(metric.function) or "",
+        f"Source: {metric.source}.",
+        f"From {low:g} to {high:g} {metric.unit}".rstrip()
+        + f"; good: {metric.better}. Computed from the {metric.reads}; "
+        f"version {metric.revision}.",
+    ]
+    parts += [f"It speaks in the setting {' or '.join(metric.settings)} alone."] if metric.settings else []
+    parts += [f"A plug-in of {metric.origin}."] if metric.origin else []
+    said = {"Can show": metric.shows, "Cannot show": metric.hides, "Without a retrained model": metric.alone}
+    parts += [textwrap.fill(f"{what}: {sentence}", 100) for what, sentence in said.items() if sentence]
+    return "\n\n".join(parts)
+
+
+def describe_method(method: Method, benchmarks: Benchmarks) -> str:
+    """Returns a method's exact recipe: definition, data, hyper-parameters, presets, what profiles change."""
     parts = [
         f"{method.name}: {method.label}",
         inspect.getdoc(method.function) or "",
@@ -76,7 +103,7 @@ def describe_method(name: str, benchmarks: Benchmarks) -> str:
     for preset, values in method.presets.items():
         parts.append(f"Preset {preset} (--preset {preset}): {_pairs(values)}.")
     for profile, chosen in benchmarks.profiles.items():
-        changed = dict(chosen.recipe) if method.from_scratch else chosen.options.get(name, {})
+        changed = dict(chosen.recipe) if method.from_scratch else chosen.options.get(method.name, {})
         if changed:
             parts.append(f"In profile {profile}: {_pairs(changed)}.")
     return "\n\n".join(parts)

@@ -91,7 +91,7 @@ def build_page(
 
 def _has_runs(bench: Bench, entry: TableEntry) -> bool:
     try:
-        return progress_of(bench.placed(entry), bench.store)[0] > 0
+        return progress_of(bench.placed(entry), bench.store).done > 0
     except OptionError:  # the data set that was chosen has no such setting
         return False
 

@@ -1,5 +1,6 @@
 """The options that commands share, one annotation each."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,25 @@ def _load_plugins(files: list[Path] | None) -> list[Path] | None:
     return files
 
 
+def _names(kind: str) -> Callable[[str], list[str]]:
+    """Returns what completes a word by the names that benchmarks.yaml has of a kind: nothing slow is imported."""
+
+    def complete(incomplete: str) -> list[str]:
+        from unlearn_bench.config import load
+
+        return [name for name in getattr(load(), kind) if name.startswith(incomplete)]
+
+    return complete
+
+
 Config = Annotated[Path | None, typer.Option("--config", help="benchmarks.yaml; default: the nearest upwards.")]
 Db = Annotated[
     str | None,
     typer.Option("--db", help="Database URL; default: UNLEARN_BENCH_DB, else results/runs.sqlite by benchmarks.yaml."),
 ]
-Profile = Annotated[str | None, typer.Option("--profile", help="Scale: demo, small, paper.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help="Scale: demo, small, paper.", autocompletion=_names("profiles"))
+]
 Dataset = Annotated[str | None, typer.Option("--dataset", help="digits, cifar10 or folder:PATH.")]
 Setting = Annotated[str | None, typer.Option("--setting", help="What a forget set is; see `list settings`.")]
 Forget = Annotated[
@@ -40,7 +54,19 @@ Precision = Annotated[str | None, typer.Option("--precision", help="float32 or b
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Runs at a time; default: cores on a CPU, else 1.")
 ]
-Table = Annotated[str, typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")]
+Tables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table",
+        help="A table of benchmarks.yaml; see `list tables`. With --html: repeatable.",
+        autocompletion=_names("tables"),
+    ),
+]
+Table = Annotated[
+    str | None,
+    typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.", autocompletion=_names("tables")),
+]
 Format = Annotated[str, typer.Option("--format", help="text, markdown, latex, csv or json.")]
 Output = Annotated[Path | None, typer.Option("--output", help="Write to this file instead of the screen.")]
 Plugin = Annotated[

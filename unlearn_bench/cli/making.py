@@ -68,7 +68,7 @@ def run(
 
 @app.command()
 def reproduce(
-    table: Annotated[str | None, typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.")] = None,
+    table: arg.Table = None,
     figure: Annotated[str | None, typer.Option("--figure", help="Or a figure; see `list figures`.")] = None,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -117,4 +118,5 @@ def carry_out(
 def show_table(table: Table, format: str) -> None:
     from unlearn_bench.report.render import FORMATS, to_text
 
-    typer.echo(to_text(table, color=sys.stdout.isatty()) if format == "text" else FORMATS[format](table))
+    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")  # as no-color.org has it
+    typer.echo(to_text(table, color=color) if format == "text" else FORMATS[format](table))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def report(
-    table: Annotated[
-        list[str] | None,
-        typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`. With --html: repeatable."),
-    ] = None,
+    table: arg.Tables = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", help="Write a page to this file: all that is recorded, or the --table given."),
@@ -77,6 +74,25 @@ def report(
         write_file(text, output)
     else:
         typer.echo(text)
+
+
+@app.command("open")
+def open_(
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Write the page of all that is recorded beside the database, and show it in the browser."""
+    import webbrowser
+
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False)
+    file = (bench.store.path.parent if bench.store.path else Path("results")).resolve() / "report.html"
+    _write_page(bench, [], "pca", file)
+    if not webbrowser.open(file.as_uri()):
+        typer.echo("No browser could be started here: open the file yourself.")
 
 
 def _write_page(bench: Bench, tables: list[str], embedding: Literal["pca", "umap"], file: Path) -> None:
@@ -141,18 +157,32 @@ def claims(
 def runs(
     method: Annotated[str | None, typer.Option("--method", help="Only this method.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="Only done, failed or diverged.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 50,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only this data set.")] = None,
+    forget: Annotated[str | None, typer.Option("--forget", help="Only this forget set.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Only this seed.")] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="Only this profile.")] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", help="A column, or a metric; finished: the newest first.")
+    ] = "finished",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The first so many.")] = 50,
+    json: arg.Json = False,
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
     """List recorded runs, newest first."""
-    from unlearn_bench.report.listing import list_runs
+    from unlearn_bench.report.listing import list_runs, show_listing, sorted_runs
 
     store = open_bench(config, db, create=False).store
-    found = store.runs(method=method, status=status, limit=limit)
-    typer.echo(list_runs(found))
-    if len(found) == limit:
-        typer.echo(f"The newest {limit} of {store.count()}; more with --limit.")
+    wanted = {"dataset": dataset, "forget": forget, "seed": seed, "profile": profile}
+    matching = [
+        run
+        for run in store.runs(method=method, status=status)
+        if all(value is None or getattr(run, name) == value for name, value in wanted.items())
+    ]
+    found = sorted_runs(matching, sort)[:limit]
+    more = [f"{limit} of {len(matching)}; more with --limit."] if len(matching) > limit else []
+    metric = sort if any(sort in run.values for run in found) else None
+    typer.echo(show_listing(list_runs(found, metric), json, more))
 
 
 @app.command()
@@ -171,20 +201,31 @@ def show(
 
 @app.command()
 def status(
-    profile: arg.Profile = None, dataset: arg.Dataset = None, config: arg.Config = None, db: arg.Db = None
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    json: arg.Json = False,
+    config: arg.Config = None,
+    db: arg.Db = None,
 ) -> None:
-    """Say how much of each table is recorded."""
-    from unlearn_bench.report.listing import plain_table, progress_of
+    """Say how much of each table is recorded, and how long the rest would take."""
+    from unlearn_bench.report.listing import progress_of, show_listing
 
     bench = open_bench(config, db, profile, dataset, create=False)
-    body = []
+    body: list[list[Any]] = []
     for name, entry in bench.benchmarks.tables.items():
         try:
-            body.append([name, entry.title, *progress_of(bench.placed(entry), bench.store)])
+            found = progress_of(bench.placed(entry), bench.store)
         except OptionError:  # the data set that was chosen has no such setting
-            body.append([name, entry.title, "–", "–", "–"])
-    typer.echo(f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}")
-    typer.echo(plain_table(["table", "title", "done", "of", "diverged or failed"], body))
+            body.append([name, entry.title, None, None, None, None])
+            continue
+        left = None if found.seconds is None else round(found.seconds)
+        body.append([name, entry.title, found.done, found.total, found.broken, left])
+    notes = [
+        f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}",
+        "Seconds left: on one core or GPU, by the recorded runs of each method; – where it has none.",
+    ]
+    header = ["table", "title", "done", "of", "diverged or failed", "seconds left"]
+    typer.echo(show_listing((header, body), json, notes))
 
 
 @app.command("list")
@@ -192,22 +233,25 @@ def list_(
     kind: Annotated[
         str, typer.Argument(help="methods, metrics, datasets, models, settings, tables, figures or profiles.")
     ],
+    json: arg.Json = False,
     plugin: arg.Plugin = None,
     config: arg.Config = None,
 ) -> None:
     """List what there is of a kind."""
-    from unlearn_bench.catalogue import describe_kind
+    from unlearn_bench.catalogue import list_kind
+    from unlearn_bench.report.listing import show_listing
 
-    typer.echo(describe_kind(kind, load_config(config)))
+    listing, notes = list_kind(kind, load_config(config))
+    typer.echo(show_listing(listing, json, notes))
 
 
 @app.command()
 def explain(
-    method: Annotated[str, typer.Argument(help="A method.")],
+    name: Annotated[str, typer.Argument(help="A method or a metric.")],
     plugin: arg.Plugin = None,
     config: arg.Config = None,
 ) -> None:
-    """Print a method's exact recipe: every hyper-parameter with default, range and source."""
-    from unlearn_bench.catalogue import describe_method
+    """Print a method's exact recipe, every hyper-parameter with default, range and source; or a metric's definition."""
+    from unlearn_bench.catalogue import describe_entry
 
-    typer.echo(describe_method(method, load_config(config)))
+    typer.echo(describe_entry(name, load_config(config)))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tabulate import tabulate
 
 from unlearn_bench.config import Row
+from unlearn_bench.errors import unknown_name
 from unlearn_bench.report.intervals import backdoor_intervals
 from unlearn_bench.report.tables import comparable_runs, runs_of_row
 from unlearn_bench.selection import Selection
@@ -20,10 +24,48 @@ def plain_table(header: Sequence[str], body: Sequence[Sequence[Any]]) -> str:
     return tabulate([[str(cell) for cell in row] for row in body], header, tablefmt="simple", disable_numparse=True)
 
 
-def list_runs(runs: Sequence[RunRecord]) -> str:
-    """Returns a line for each run."""
+Listing = tuple[list[str], list[list[Any]]]  # header and body
+
+
+def show_listing(listing: Listing, as_json: bool, notes: Sequence[str] = ()) -> str:
+    """Returns a listing for a terminal, notes below it; or as JSON, a list with an object for each line."""
+    header, body = listing
+    if as_json:
+        return json.dumps([dict(zip(header, row, strict=True)) for row in body], indent=2, ensure_ascii=False)
+    return "\n".join([plain_table(header, [["–" if cell is None else cell for cell in row] for row in body]), *notes])
+
+
+SORTS: dict[str, Callable[[RunRecord], Any]] = {
+    "run": lambda run: run.id,
+    "method": lambda run: run.method,
+    "dataset": lambda run: run.dataset,
+    "forget": lambda run: run.forget,
+    "seed": lambda run: run.seed,
+    "profile": lambda run: run.profile,
+    "status": lambda run: run.status,
+}
+
+
+def sorted_runs(runs: Sequence[RunRecord], by: str) -> list[RunRecord]:
+    """Returns the runs, newest first, in the order of a column, or of a metric, those that lack it last.
+
+    Raises:
+        UnknownNameError: neither a column nor a metric that any of them has.
+    """
+    if by == "finished":
+        return list(runs)
+    if by in SORTS:
+        return sorted(runs, key=SORTS[by])
+    metrics = {name for run in runs for name in run.values}
+    if by not in metrics:
+        raise unknown_name("column or metric", by, [*SORTS, "finished", *metrics])
+    return sorted(runs, key=lambda run: (by not in run.values, run.values.get(by, 0.0)))
+
+
+def list_runs(runs: Sequence[RunRecord], metric: str | None = None) -> Listing:
+    """Returns a line for each run, with the value of one metric where that is asked for."""
     header = ["run", "key", "method", "dataset", "forget", "seed", "profile", "status", "finished (UTC)"]
-    body = [
+    body: list[list[Any]] = [
         [
             r.id,
             r.key[:12],
@@ -37,7 +79,10 @@ def list_runs(runs: Sequence[RunRecord]) -> str:
         ]
         for r in runs
     ]
-    return plain_table(header, body)
+    if metric is not None:
+        header.append(metric)
+        body = [[*row, run.values.get(metric)] for row, run in zip(body, runs, strict=True)]
+    return header, body
 
 
 def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) -> str:
@@ -116,16 +161,40 @@ def describe_run(
     return tabulate(lines, tablefmt="plain", disable_numparse=True)
 
 
-def progress_of(placed: Sequence[tuple[Row, Selection]], store: Store) -> list[int]:
-    """Returns how many runs of a table are done, how many it has, how many are diverged or failed."""
+@dataclass(frozen=True)
+class Progress:
+    """How far a table is: runs done, diverged or failed, and in all; seconds of work left on one core or GPU.
+
+    ``seconds`` takes for each missing run the mean of the recorded ones of its method in its experiment; None where
+    nothing of a method is recorded there.
+    """
+
+    done: int
+    total: int
+    broken: int
+    seconds: float | None
+
+
+def progress_of(placed: Sequence[tuple[Row, Selection]], store: Store) -> Progress:
+    """Returns how far a table is."""
     recorded = {key: comparable_runs(key, store) for key in {selection.experiment.key for _, selection in placed}}
-    found = [
-        run
-        for row, selection in placed
-        for run in runs_of_row(recorded[selection.experiment.key], row, selection).values()
-    ]
-    done = sum(run.status == "done" for run in found)
-    return [done, sum(len(selection.configurations) for _, selection in placed), len(found) - done]
+    done = total = broken = 0
+    seconds: float | None = 0.0
+    for row, selection in placed:
+        runs = recorded[selection.experiment.key]
+        found = runs_of_row(runs, row, selection).values()
+        done += sum(run.status == "done" for run in found)
+        broken += sum(run.status != "done" for run in found)
+        total += len(selection.configurations)
+        missing = len(selection.configurations) - len(found)
+        took = [
+            run.model.method_seconds + run.evaluation_seconds
+            for run in runs
+            if run.method == row.method and run.status == "done" and run.model is not None
+        ]
+        if missing:
+            seconds = seconds + missing * statistics.fmean(took) if took and seconds is not None else None
+    return Progress(done, total, broken, seconds)
 
 
 def _cost(run: RunRecord) -> list[str]:

@@ -19,23 +19,6 @@ LEGEND = (
     "Mean ± standard deviation over configurations; in parentheses the absolute difference from Retrained, the "
     "smallest {how}; =: not to be told apart from it (95 % paired bootstrap). k/n: only k of n configurations are done."
 )
-LATEX_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "′": r"$'$",
-    "∪": r"$\cup$",
-    "×": r"$\times$",
-    "…": r"\ldots{}",
-}
-
 Bold = Callable[[str], str]
 
 
@@ -222,7 +205,11 @@ def one_line(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX_SPECIAL.get(character, character) for character in one_line(text))
+    from pylatexenc.latexencode import UnicodeToLatexEncoder  # which few reports need
+
+    # letters that LaTeX's standard fonts lack are shown by their numbers, rather than ending the compilation
+    encoder = UnicodeToLatexEncoder(unknown_char_policy="unihex", unknown_char_warning=False)
+    return str(encoder.unicode_to_latex(one_line(text)))
 
 
 def _markdown(text: str) -> str:

@@ -64,12 +64,13 @@ def _render(template: str, scripts: list[str], **content: Any) -> str:
     )
     environment.filters.update(line=one_line, run_data=_run_data)
     environment.globals.update(cell_text=cell_text)
-    return environment.get_template(template).render(
+    rendered = environment.get_template(template).render(
         style=Markup(_own("style.css")),
         scripts=[Markup(script) for script in scripts],
         hashes=[_hash(script) for script in scripts],
         **content,
     )
+    return rendered.lstrip()  # templates import each other on lines of their own
 
 
 def _run_data(view: RowView) -> dict[str, Any]:
