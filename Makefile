@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench docs clean
 
 demo: $(VENV)/ready
 	$(BIN)/unlearn-bench demo
@@ -25,6 +25,10 @@ bench: $(VENV)/ready
 	$(BIN)/python benchmarks/database.py
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/growth.py
+
+docs: $(VENV)/ready
+	$(BIN)/pip install --quiet --editable ".[docs]"
+	$(BIN)/mkdocs build --strict
 
 $(VENV)/ready: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

@@ -39,7 +39,10 @@ def run(
     Args:
         method: its name; see ``unlearn-bench list methods``.
         forget: a forget set as the setting spells it, or several.
-        profile, dataset, setting, seeds: as on the command line; the rest comes from benchmarks.yaml.
+        profile: the scale; None for the default one.
+        dataset: its name; None for the profile's.
+        setting: what a forget set is; None for the profile's.
+        seeds: of the configurations; none for the profile's.
         options: hyper-parameters over the profile's.
         preset: an option set of the method, such as ``paper``.
         db: database URL; None for UNLEARN_BENCH_DB, else ``results/runs.sqlite`` beside benchmarks.yaml.
@@ -128,7 +131,9 @@ def evaluate(
 
     Args:
         model: any classifier that ends in a linear layer; it is left as it was.
-        dataset, forget, setting: what it was trained on, and what it is to have forgotten.
+        dataset: what it was trained on.
+        forget: what it is to have forgotten, as the setting spells it.
+        setting: what a forget set is.
         features: a module whose outputs are the features; None for the input of the layer that makes the logits.
         size: side in pixels to which images are resized; None for their own.
         normalise: of pixels: ``dataset``, ``imagenet``, ``none``.
