@@ -25,9 +25,11 @@ from unlearn_bench.evaluation import measure
 from unlearn_bench.metrics import metrics
 from unlearn_bench.models import build
 from unlearn_bench.outputs import arrange, predict_all
+from unlearn_bench.progress import silent
 from unlearn_bench.store import Store
 from unlearn_bench.store.exchange import FORMAT, export_runs, import_runs
 from unlearn_bench.store.records import ModelRecord, NewRun, OutputsRecord
+from unlearn_bench.tracking import send_to_mlflow
 
 
 def whole(run: NewRun, value: float = 0.25) -> NewRun:
@@ -257,3 +259,26 @@ def test_run_and_evaluate_from_python(home: Path) -> None:
     outputs = arrange(predict_all(network, digits.test, split, Normalise(digits.mean, digits.std)), split)
     expected = measure(outputs, [each for each in metrics if not each.settings])
     assert values == pytest.approx(expected, abs=1e-6)
+
+
+def test_runs_go_to_mlflow_once(
+    bench: Bench, stores: tuple[Store, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking = pytest.importorskip("mlflow.tracking", reason="mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a real store without a server
+    ours, _ = stores
+    uri = f"file://{tmp_path / 'mlruns'}"
+    assert send_to_mlflow(ours.runs(), uri, "mine", silent) == 3
+    assert send_to_mlflow(ours.runs(), uri, "mine", silent) == 0
+    client = tracking.MlflowClient(tracking_uri=uri)
+    sent = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    by_method = {run.data.params["method"]: run for run in sent}
+    assert by_method["ft"].data.metrics == {"da": 0.5, "lp_forget": 80.0}
+    assert by_method["retrained"].data.metrics["method_seconds"] == 0.1 + 0.2
+    assert {name: run.info.status for name, run in by_method.items()} == {
+        "retrained": "FINISHED",
+        "ft": "FINISHED",
+        "muda": "FAILED",
+    }
+    with pytest.raises(OptionError, match="MLflow at nonsense://x refuses"):
+        send_to_mlflow(ours.runs(), "nonsense://x", "mine", silent)

@@ -13,7 +13,7 @@ ORDER = [
     "kernels", "journal", "data", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
     "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
     "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "auditing",
-    "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "tuning", "api", "terminal", "cli",
+    "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "tuning", "tracking", "api", "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {
     "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files",

@@ -1,4 +1,4 @@
-"""Commands that take runs from one database to another: ``export``, ``import``."""
+"""Commands that take runs elsewhere: ``export``, ``import``, ``track``."""
 
 from __future__ import annotations
 
@@ -64,3 +64,22 @@ def import_(
         typer.echo(f"Conflicts ({what}{f'; {more} more are not listed' if more else ''}):")
         typer.echo(plain_table(["key", "run", "differs"], lines))
         raise typer.Exit(1)
+
+
+@app.command()
+def track(
+    uri: Annotated[str | None, typer.Option("--uri", help="Of an MLflow server; default: MLFLOW_TRACKING_URI.")] = None,
+    experiment: Annotated[str, typer.Option("--experiment", help="Its name there.")] = "unlearn-bench",
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Send the recorded runs to MLflow, each once."""
+    from unlearn_bench.config import database_url
+    from unlearn_bench.store import Store
+    from unlearn_bench.terminal import Watch
+    from unlearn_bench.tracking import send_to_mlflow
+
+    runs = Store(database_url(load_config(config), db), create=False).runs()
+    with Watch() as watch:
+        sent = send_to_mlflow(runs, uri, experiment, watch)
+    typer.echo(f"{sent} of {len(runs)} runs sent, the others were there.")
