@@ -160,3 +160,18 @@ def test_explain_gives_the_exact_recipe() -> None:
         assert str(default) in cells[name], f"the default of {name}"
     assert cells["alpha"][2:5] == ["≥", "0,", "≤"]
     assert ":func:" not in ended.stdout
+
+
+def test_a_method_is_a_command_whose_help_is_its_recipe(home: Path) -> None:
+    shown = command("muda", "--help")
+    assert shown.returncode == 0, shown.stderr
+    for part in ("muda: MUDA", "iterations", "Preset paper", "In profile tiny: iterations 12.", "--forget"):
+        assert part in shown.stdout
+    assert "--method" not in shown.stdout
+    made = command("ft_classifier", "--forget", "1", "--set", "epochs=1")
+    assert made.returncode == 0, made.stderr
+    assert "ft_classifier" in made.stdout
+    odd = command("mudda", "--help")
+    assert odd.returncode == 2
+    helper = command("hyperparameters")  # a file beside the methods, and none
+    assert (helper.returncode, helper.stdout) == (2, "")

@@ -35,7 +35,7 @@ for number, words in enumerate(steps):
         torch.set_num_threads(1)
         if words[0] == "python":
             from torchvision.models import resnet18
-            network = resnet18(num_classes=2).eval()
+            network = resnet18(num_classes=3).eval()
             exec(words[1], {"network": network})
             sys.stdout.flush()
             os._exit(0)
@@ -109,7 +109,7 @@ def make_home(home: Path) -> None:
     (home / "benchmarks.yaml").write_text(small_benchmark(), encoding="utf-8")
     (home / "head_ft.py").write_text(README.split("```python\n")[1].split("```")[0], encoding="utf-8")
     digits = load_digits()
-    for label, name in enumerate(("cat", "dog")):
+    for label, name in enumerate(("cat", "dog", "fox")):
         folder = home / "photos" / name
         folder.mkdir(parents=True)
         for k, image in enumerate(digits.images[digits.target == label][:30]):
@@ -117,7 +117,7 @@ def make_home(home: Path) -> None:
             pixels.convert("RGB").save(folder / f"{k}.png")
     for seed, name in enumerate(("original", "unlearned", "retrained")):
         torch.manual_seed(seed)
-        save_file(resnet18(num_classes=2).state_dict(), home / f"{name}.safetensors")
+        save_file(resnet18(num_classes=3).state_dict(), home / f"{name}.safetensors")
 
 
 def test_every_command_and_option_of_the_readme_exists() -> None:

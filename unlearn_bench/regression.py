@@ -61,7 +61,8 @@ def compare(entry: Expectation, tables: Mapping[int, Table]) -> list[Comparison]
 
     A difference counts beyond both the tolerance and the spread over seeds: the half width of Student's interval for
     the mean of so many new seeds, at a level at which all comparisons together fail once in 1 / ``FALSE_ALARMS``
-    checks of unchanged code.
+    checks of unchanged code, where means over forget sets are normal. A method that collapses at some seeds has
+    heavier tails: its margin is right only once such a seed is among the recorded.
     """
     fresh: dict[tuple[str, str], list[float]] = {}
     for table in tables.values():

@@ -78,7 +78,15 @@ def to_json(table: Table) -> str:
 
 
 def to_records(table: Table) -> list[dict[str, Any]]:
-    """Returns one record per row and metric: method, metric, mean, std, n, gap, best, tied, label."""
+    """Returns a table in its long form, what CSV and JSON hold: a record for each row and metric.
+
+    Returns:
+        Records of ``method`` (name), ``metric`` (name), ``mean`` over the configurations that are done and ``std``,
+        their sample standard deviation, both in the metric's unit and null where there are too few; ``n``, how many are
+        done; ``gap``, the absolute difference of the mean from the retrained model's over the same configurations, null
+        for that model itself; ``best``, whether the gap is the smallest of its column, and ``tied``, whether it cannot
+        be told apart from that; ``label`` of the row.
+    """
     return [
         {
             "method": row.method,
