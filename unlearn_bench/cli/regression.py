@@ -98,6 +98,9 @@ def temporary_store(url: str | None) -> Iterator[Store]:
         store = Store(f"sqlite:///{Path(folder) / 'runs.sqlite'}")
         try:
             yield store
+        except KeyboardInterrupt:
+            typer.echo("Interrupted. Nothing is kept of a check without --db; with it, it goes on.", err=True)
+            raise typer.Exit(130) from None
         finally:
             store.close()
 
