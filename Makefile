@@ -9,7 +9,7 @@ demo: $(VENV)/ready
 	$(BIN)/unlearn-bench demo
 
 test: $(VENV)/ready-test
-	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not slow"
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow"
 
 check: $(VENV)/ready-test
 	$(BIN)/ruff check .
