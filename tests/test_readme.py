@@ -145,7 +145,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
         for name in parameter.opts
     }
     spans = " ".join(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL)))
-    assert set(re.findall(r"(?<!\S)--[a-z][a-z-]+", spans)) <= everywhere | {"--editable", "--debug"}
+    assert set(re.findall(r"(?<!\S)--[a-z][a-z-]+", spans)) <= everywhere | {"--editable", "--debug", "--help"}
 
 
 @pytest.mark.slow

@@ -109,6 +109,20 @@ def test_a_reference_that_moves_is_changed_and_a_new_method_unexpected() -> None
     assert verdict(found[1:]) == "1 of 3 values are as recorded, of 2 nothing is recorded."
 
 
+def test_what_fails_at_one_seed_must_fail_at_more() -> None:
+    """A collapse at one seed of three is within what a mean of three may do, a fault at all of them is not."""
+    usual = {seed: table_of({"muda": (0.6 + seed / 100, 80.0)}) for seed in range(5)}
+    entry = regression.record(EMPTY, usual, "")
+    fell = {9: table_of({"muda": (0.4, 80.0)})}
+    first = regression.compare(entry, fell)
+    assert [each.mark for each in first] == ["changed", "same"]
+    settled = regression.settle(first, regression.compare(entry, {**fell, 0: usual[0], 1: usual[1]}))
+    assert [each.mark for each in settled] == ["within", "same"]
+    assert settled[0].after == pytest.approx((0.4 + 0.6 + 0.61) / 3)
+    lower = {seed: table_of({"muda": (0.4, 80.0)}) for seed in (9, 0, 1)}
+    assert regression.settle(first, regression.compare(entry, lower))[0].fails
+
+
 AROUND = [
     ("", ""),
     ("# a comment\nversion: 1  # kept\n", ""),
@@ -257,7 +271,7 @@ def test_planted_regressions_of_the_demo_fail_in_their_own_lines(fault: str, tmp
     assert source.count(right) == 1
     (copy / file).write_text(source.replace(right, wrong), encoding="utf-8")
     checked = subprocess.run(
-        [sys.executable, "-m", "unlearn_bench", "check", "--junit", "j.xml"],
+        [sys.executable, "-m", "unlearn_bench", "check", "--junit", "j.xml", "--retest", "0"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,

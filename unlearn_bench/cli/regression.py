@@ -39,6 +39,9 @@ def check(
     summary: Annotated[
         Path | None, typer.Option("--summary", help="Add Markdown to this file, such as $GITHUB_STEP_SUMMARY.")
     ] = None,
+    retest: Annotated[
+        int, typer.Option("--retest", min=0, help="Further seeds at which what fails must fail too; 0 for none.")
+    ] = 2,
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: Annotated[
@@ -69,7 +72,12 @@ def check(
         machinery = Machinery(data, download, device, workers, watch, watch.say)
         tables, keys = regression.measure(benchmarks, store, entry, seeds, machinery)
         by = measured_by([run for run in store.runs() if run.key in keys])
-    compared = regression.compare(entry, tables)
+        compared = regression.compare(entry, tables)
+        further = [each for each in entry.seeds if each not in seeds][:retest]
+        if further and not update and any(each.fails for each in compared):
+            watch.say(f"{shown.verdict(compared)} Measured again with seeds {', '.join(map(str, further))}.")
+            tables, _ = regression.measure(benchmarks, store, entry, [*seeds, *further], machinery)
+            compared = regression.settle(compared, regression.compare(entry, tables))
     typer.echo(shown.to_text(name, compared))
     if junit is not None:
         write_file(shown.to_junit(name, compared, time.perf_counter() - started), junit)
