@@ -42,6 +42,15 @@ def test_runs_are_filtered_sorted_and_read_by_programs(bench: Bench) -> None:
     assert "No column or metric named 'dda'. Did you mean 'da'?" in odd.stderr
 
 
+def test_a_run_and_the_claims_for_programs(bench: Bench) -> None:
+    fill(bench)
+    shown = command("show", "1", "--json")
+    assert shown.returncode == 0, shown.stderr
+    found = json.loads(shown.stdout)
+    assert (found["method"], found["values"]) == ("original", {"da": 0.5, "lp_forget": 98.0})
+    assert listed("claims") == []
+
+
 def test_status_says_what_is_left_from_recorded_times(bench: Bench) -> None:
     entry = bench.benchmarks.table("3")
     fill(bench)

@@ -138,15 +138,18 @@ def claims(
     seed: arg.Seed = None,
     format: arg.Format = "text",
     output: arg.Output = None,
+    json: arg.Json = False,
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
     """Say which of the paper's statements the record confirms, and which not."""
+    from unlearn_bench.report.listing import show_listing
     from unlearn_bench.report.render import with_notes, write_file
     from unlearn_bench.verdicts import describe_claims
 
     bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then)
-    text = with_notes(*describe_claims(bench), format)
+    header, body, notes = describe_claims(bench)
+    text = show_listing((header, body), True) if json else with_notes(header, body, notes, format)
     if output is not None:
         write_file(text, output)
     else:
@@ -188,14 +191,18 @@ def runs(
 @app.command()
 def show(
     run: Annotated[str, typer.Argument(help="A run's number, or the beginning of its key.")],
+    json: arg.Json = False,
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
     """Print all that is recorded of one run."""
-    from unlearn_bench.report.listing import describe_run
+    from unlearn_bench.report.listing import describe_run, run_as_json
 
     store = open_bench(config, db, create=False).store
     found = store.run(run)
+    if json:
+        typer.echo(run_as_json(found))
+        return
     typer.echo(describe_run(found, store.metrics(), store.predicted([found.key]).get(found.key)))
 
 

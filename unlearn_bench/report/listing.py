@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tabulate import tabulate
@@ -113,6 +113,11 @@ def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) 
         for run in runs
     ]
     return plain_table(header, body)
+
+
+def run_as_json(run: RunRecord) -> str:
+    """Returns all that is recorded of one run as JSON, an object with the fields of the record; times are UTC."""
+    return json.dumps(asdict(run), indent=2, ensure_ascii=False, default=lambda value: value.isoformat())
 
 
 def describe_run(
