@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from conftest import new_run
+from sqlalchemy import create_engine, text
 
 from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row
-from unlearn_bench.errors import StoreError
+from unlearn_bench.errors import StoreError, UpgradeNotice
 from unlearn_bench.store import Store, health
 from unlearn_bench.store.claims import Claims
+from unlearn_bench.store.records import ModelRecord
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 pytest.importorskip("psycopg", reason="psycopg is not installed")
@@ -105,3 +108,23 @@ def test_a_server_that_goes_away_is_a_sentence_and_one_that_comes_back_is_used(s
         Store(server.url)
     server.start()
     assert store.count() == 0
+
+
+def test_counts_beyond_32_bits_are_recorded_in_a_database_of_an_older_schema_too(bench: Bench, server: Server) -> None:
+    """A model of three billion images and five GiB, as on a GPU."""
+    run = new_run(bench, "ft", "1", (0.5, 80.0))
+    model = ModelRecord("k" * 64, None, None, None, 2**33, 1.0, 2**34, 2**35, 2**36, 5 * 2**30)
+    Store(server.url).record(replace(run, model=replace(model, key="j" * 64)))
+    counts = ("parameters", "samples_seen", "forward_images", "backward_images", "peak_memory_bytes")
+    with create_engine(server.url).begin() as connection:
+        connection.execute(text("DELETE FROM runs"))
+        connection.execute(text("DELETE FROM models"))
+        for name in counts:
+            connection.execute(text(f"ALTER TABLE models ALTER COLUMN {name} TYPE INTEGER"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    with pytest.warns(UpgradeNotice, match="upgraded: 0002 to "):
+        store = Store(server.url)
+    store.record(replace(run, model=model))
+    found = store.model(model.key)
+    assert found is not None
+    assert [getattr(found, name) for name in counts] == [2**33, 2**34, 2**35, 2**36, 5 * 2**30]

@@ -13,7 +13,7 @@ from unlearn_bench.artefacts import durable
 from unlearn_bench.errors import StoreError, UpgradeNotice
 from unlearn_bench.store.tables import Base, ClaimRow
 
-FIRST, NEWEST = "0001", "0002"  # of store/migrations/versions
+FIRST, NEWEST = "0001", "0003"  # of store/migrations/versions
 VERSION_TABLE = "alembic_version"
 SINCE_FIRST = {ClaimRow.__tablename__}  # tables that came later
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 DIGEST = String(64)
+COUNT = BigInteger().with_variant(Integer, "sqlite")  # bytes and images pass 2³¹; SQLite's integers have 64 bits anyway
 # a row deleted by hand, foreign keys off as in the sqlite3 shell, leaves rows behind that must not become another's
 NO_REUSE = {"sqlite_autoincrement": True}
 
@@ -67,12 +68,12 @@ class ModelRow(Base):
     file: Mapped[str | None]
     file_digest: Mapped[str | None] = mapped_column(DIGEST)
     weights_digest: Mapped[str | None] = mapped_column(DIGEST)
-    parameters: Mapped[int]
+    parameters: Mapped[int] = mapped_column(COUNT)
     method_seconds: Mapped[float]
-    samples_seen: Mapped[int]
-    forward_images: Mapped[int]
-    backward_images: Mapped[int]
-    peak_memory_bytes: Mapped[int | None]
+    samples_seen: Mapped[int] = mapped_column(COUNT)
+    forward_images: Mapped[int] = mapped_column(COUNT)
+    backward_images: Mapped[int] = mapped_column(COUNT)
+    peak_memory_bytes: Mapped[int | None] = mapped_column(COUNT)
     trace_seconds: Mapped[float]
     curves: Mapped[list[CurveRow]] = relationship(cascade="all, delete-orphan", order_by="CurveRow.id")
 
