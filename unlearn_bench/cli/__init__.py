@@ -50,12 +50,13 @@ def main() -> None:
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted. What is done is recorded; the same command goes on from there.", err=True)
         code = 130
     except Exception as problem:
         _show_traceback()
         typer.echo(_bug(problem), err=True)
         code = 1
+    if code == 130:  # typer may have made an Exit of the interrupt
+        typer.echo("Interrupted. What is done is recorded; the same command goes on from there.", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -108,7 +108,7 @@ def temporary_store(url: str | None) -> Iterator[Store]:
             yield store
         except KeyboardInterrupt:
             typer.echo("Interrupted. Nothing is kept of a check without --db; with it, it goes on.", err=True)
-            raise typer.Exit(130) from None
+            raise SystemExit(130) from None  # past the sentence that elsewhere is true
         finally:
             store.close()
 
