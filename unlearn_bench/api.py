@@ -106,12 +106,7 @@ def load_results(
     from unlearn_bench.store import Store
 
     store = Store(database_url(load(config), db), create=False)
-    wanted = {"dataset": dataset, "forget": forget, "seed": seed, "profile": profile}
-    found = [
-        each
-        for each in store.runs(method=method, status=status)
-        if all(value is None or getattr(each, name) == value for name, value in wanted.items())
-    ]
+    found = store.runs(method=method, status=status, dataset=dataset, forget=forget, seed=seed, profile=profile)
     return _frame(found)
 
 

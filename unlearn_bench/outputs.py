@@ -129,6 +129,15 @@ def predict(network: Classifier, images: Images, normalise: Normalise) -> Output
     features = torch.cat(parts)
     logits = torch.cat([network.head(part) for part in parts])
     network.train(was_training)
+    return finite_outputs(features, logits, images)
+
+
+def finite_outputs(features: Tensor, logits: Tensor, images: Images) -> Outputs:
+    """Returns the features (N, d) and logits (N, K) of images with their labels.
+
+    Raises:
+        DivergedError: a feature or logit is not finite.
+    """
     for name, values in (("feature", features), ("logit", logits)):
         if not bool(values.isfinite().all()):
             raise DivergedError(f"a {name} is not finite")

@@ -20,7 +20,7 @@ from unlearn_bench.data.settings import divide
 from unlearn_bench.errors import CheckpointError, DataError, DivergedError
 from unlearn_bench.evaluation import measure
 from unlearn_bench.metrics import Metric, metrics
-from unlearn_bench.outputs import Outputs, Predictions, arrange
+from unlearn_bench.outputs import Outputs, Predictions, arrange, finite_outputs
 from unlearn_bench.progress import Progress, silent
 from unlearn_bench.report.audit import Audit, Input, Measured
 
@@ -89,6 +89,7 @@ def audit(
                 raise CheckpointError(f"{path.name} does not compute: {problem}. Give finite weights.") from None
     progress("models", total, total)
     measured = tuple(_measured(each, values) for each in wanted)
+    moved = _moved(states)
     return Audit(
         inputs=tuple(inputs),
         architecture=f"{architecture}{_pairs(options or {})}, {network.parameters:,} parameters",
@@ -102,8 +103,8 @@ def audit(
         f"{environment.describe_device(place)} on {environment.machine()}",
         command=_command(locals()),
         measured=measured,
-        changed=_changed(states, network),
-        judgement=judge(measured, _moved(states), len(retrained), network.head, setting == "class"),
+        changed=_changed(moved, len(states["unlearned"]), network.head),
+        judgement=judge(measured, moved, len(retrained), network.head, setting == "class"),
     )
 
 
@@ -124,10 +125,7 @@ def _predict(network: Network, images: Any) -> Outputs:
     """Returns features and logits of images in their order, in evaluation mode."""
     pairs = [network(pixels) for pixels in images.pixels.split(BATCH)]
     features, logits = (torch.cat([pair[k] for pair in pairs]).float() for k in range(2))
-    for name, values in (("feature", features), ("logit", logits)):
-        if not bool(values.isfinite().all()):
-            raise DivergedError(f"a {name} is not finite")
-    return Outputs(features, logits, images.labels, images.fine)
+    return finite_outputs(features, logits, images)
 
 
 def _measured(metric: Metric, values: Mapping[str, Sequence[Mapping[str, float]]]) -> Measured:
@@ -158,13 +156,12 @@ def _moved(states: Mapping[str, Mapping[str, torch.Tensor]]) -> tuple[str, ...]:
     )
 
 
-def _changed(states: Mapping[str, Mapping[str, torch.Tensor]], network: Network) -> str:
-    moved = _moved(states)
+def _changed(moved: Sequence[str], tensors: int, head: str) -> str:
     if not moved:
         return "No tensor differs: both files hold the same weights."
-    if network.head and all(name.startswith(f"{network.head}.") for name in moved):
+    if head and all(name.startswith(f"{head}.") for name in moved):
         return f"Only the last layer differs ({', '.join(moved)}): the features are the original's, by construction."
-    return f"{len(moved)} of {len(states['unlearned'])} tensors differ."
+    return f"{len(moved)} of {tensors} tensors differ."
 
 
 def _pairs(options: Mapping[str, Any]) -> str:

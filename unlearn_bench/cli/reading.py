@@ -176,12 +176,7 @@ def runs(
     from unlearn_bench.report.listing import list_runs, show_listing, sorted_runs
 
     store = open_bench(config, db, create=False).store
-    wanted = {"dataset": dataset, "forget": forget, "seed": seed, "profile": profile}
-    matching = [
-        run
-        for run in store.runs(method=method, status=status)
-        if all(value is None or getattr(run, name) == value for name, value in wanted.items())
-    ]
+    matching = store.runs(method=method, status=status, dataset=dataset, forget=forget, seed=seed, profile=profile)
     found = sorted_runs(matching, sort)[:limit]
     more = [f"{limit} of {len(matching)}; more with --limit."] if len(matching) > limit else []
     metric = sort if any(sort in run.values for run in found) else None

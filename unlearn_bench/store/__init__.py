@@ -100,6 +100,10 @@ class Store(Database):
         experiment_key: str | None = None,
         method: str | None = None,
         status: str | None = None,
+        dataset: str | None = None,
+        forget: str | None = None,
+        seed: int | None = None,
+        profile: str | None = None,
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Returns the runs that match, newest first."""
@@ -110,9 +114,14 @@ class Store(Database):
             (RunRow.experiment_key, experiment_key),
             (RunRow.method, method),
             (RunRow.status, status),
+            (RunRow.forget, forget),
+            (RunRow.seed, seed),
+            (RunRow.profile, profile),
         ):
             if wanted is not None:
                 query = query.where(column == wanted)
+        if dataset is not None:
+            query = query.where(RunRow.dataset.has(name=dataset))
         with self.session() as session:
             versions = _metric_versions(session)
             return [run_record(row, versions) for row in session.scalars(query)]
