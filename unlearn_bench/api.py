@@ -145,12 +145,12 @@ def evaluate(
     from unlearn_bench.data.loading import load as load_images
     from unlearn_bench.data.settings import divide
     from unlearn_bench.environment import choose_device
-    from unlearn_bench.metrics import metrics
+    from unlearn_bench.metrics import metrics_of
 
     images = load_images(dataset, folder=data_folder(Path(), data)).to(choose_device(device))
     split = divide(images, setting, forget, {})
     network = network_of(model, images, features, size, normalise)
-    wanted = [each for each in metrics if not each.settings or setting in each.settings]
+    wanted = metrics_of(setting)
     return evaluate_network(network, images, split, wanted)
 
 

@@ -10,7 +10,7 @@ from unlearn_bench.data import ForgetSplit, Images
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import DataError
 from unlearn_bench.methods import Method, methods
-from unlearn_bench.metrics import Metric, metrics
+from unlearn_bench.metrics import Metric, metrics, metrics_of
 from unlearn_bench.spec import Experiment, RunSpec
 
 # what tuning reads of a trial: all that needs neither many images nor a retrained model
@@ -76,7 +76,7 @@ def measured(experiment: Experiment) -> list[Metric]:
     """Returns the metrics that a run of an experiment is to have: those that its setting has a meaning for."""
     if experiment.held_out:
         return [metrics.get(name) for name in TRIAL_METRICS]
-    return [metric for metric in metrics if not metric.settings or experiment.setting in metric.settings]
+    return metrics_of(experiment.setting)
 
 
 def version_of(method: Method, experiment: Experiment) -> str:

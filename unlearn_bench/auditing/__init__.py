@@ -19,7 +19,7 @@ from unlearn_bench.data.loading import data_folder, load
 from unlearn_bench.data.settings import divide
 from unlearn_bench.errors import CheckpointError, DataError, DivergedError
 from unlearn_bench.evaluation import measure
-from unlearn_bench.metrics import Metric, metrics
+from unlearn_bench.metrics import Metric, metrics_of
 from unlearn_bench.outputs import Outputs, Predictions, arrange, finite_outputs
 from unlearn_bench.progress import Progress, silent
 from unlearn_bench.report.audit import Audit, Input, Measured
@@ -72,7 +72,7 @@ def audit(
     if not len(images.test) or not bool(split.test_forget.any()) or not bool(split.test_retain.any()):
         raise DataError(f"{dataset} has no test images of '{forget}' or of the rest, and metrics need both. Add some.")
     network = make_network(architecture, dict(options or {}), images, features, size, normalise)
-    wanted = [each for each in metrics if not each.settings or setting in each.settings]
+    wanted = metrics_of(setting)
     files = {"original": [original], "unlearned": [model], "retrained": list(retrained)}
     total = sum(len(paths) for paths in files.values())
     values: dict[str, list[dict[str, float]]] = {}

@@ -78,6 +78,11 @@ def metric(
     return register
 
 
+def metrics_of(setting: str) -> list[Metric]:
+    """Returns the metrics that have a meaning in a setting, in order of their names."""
+    return [each for each in metrics if not each.settings or setting in each.settings]
+
+
 def once_per_outputs(function: Callable[[ModelOutputs], T]) -> Callable[[ModelOutputs], T]:
     """Returns ``function`` computed once for each outputs, so that metrics of one family share the work."""
     known: WeakKeyDictionary[ModelOutputs, T] = WeakKeyDictionary()
