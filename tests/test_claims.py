@@ -38,7 +38,7 @@ def test_a_claim_has_one_owner_until_it_is_given_back(store: Store) -> None:
     with Claims(store) as first, Claims(store) as second:
         assert first.take("a") and first.take("a")
         assert not second.take("a")
-        assert (first.of_others(), second.of_others()) == (set(), {"a"})
+        assert (first.of_others(), second.of_others()) == ({}, {"a": f"process {os.getpid()}"})
         second.give_back("a")  # not its own: nothing happens
         assert not second.take("a")
         first.give_back("a")
@@ -49,7 +49,7 @@ def test_the_end_of_a_process_gives_its_claims_back(store: Store) -> None:
     with Claims(store) as first:
         first.take("a")
     with Claims(store) as second:
-        assert second.of_others() == set()
+        assert second.of_others() == {}
         assert second.take("a")
 
 
@@ -60,7 +60,7 @@ def test_a_claim_of_a_process_that_is_gone_is_taken_over_at_once(
     monkeypatch.setattr(gone, "_pid", dead_pid)
     assert gone.take("a")
     with Claims(store) as other:
-        assert other.of_others() == set()
+        assert other.of_others() == {}
         assert other.take("a")
     assert os.getpid() != dead_pid
 

@@ -1,21 +1,28 @@
 """Runs end to end on real images: recorded once, repeated to the bit, healed where something is missing."""
 
+import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
+from sqlalchemy import delete
 
 from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row
 from unlearn_bench.data.loading import load as load_images
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import DataError, MissingRunError, OptionError
+from unlearn_bench.executors import local
 from unlearn_bench.metrics import metrics
 from unlearn_bench.plan import make_plan
 from unlearn_bench.runner import Runner
 from unlearn_bench.store import Store
+from unlearn_bench.store.claims import Claims
+from unlearn_bench.store.tables import RunRow
 from unlearn_bench.tasks import retain_subset
 
 ROWS = [Row(method=name) for name in ("retrained", "original", "ft", "ft_classifier", "neggrad", "muda")]
@@ -117,6 +124,61 @@ def test_a_failing_method_is_recorded_and_tried_again(
         assert bench.carry_out([Row(method="original")], machinery).made == ("failed", "failed")
     assert bench.store.runs()[0].error == "ZeroDivisionError: no"
     assert bench.carry_out([Row(method="original")], machinery).made == ("done", "done")
+
+
+def test_what_failed_in_another_process_meanwhile_is_not_tried_again(
+    bench: Bench, machinery: Machinery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that had failed before is: only the failure of this very attempt counts."""
+
+    def broken(_outputs: object) -> float:
+        raise ZeroDivisionError("no")
+
+    monkeypatch.setitem(metrics._entries, "da", replace(metrics.get("da"), function=broken))
+    selection, rows = bench.selection, [Row(method="original")]
+    dataset = load_images("digits", folder=Path("nowhere"), train_per_class=24, test_per_class=8)
+    before = make_plan(selection, rows, dataset, bench.store)
+    assert [before.still_missing(task, bench.store) for task in before.missing] == [True, True]
+    assert bench.carry_out(rows, machinery).made == ("failed", "failed")
+    assert [before.still_missing(task, bench.store) for task in before.missing] == [False, False]
+    after = make_plan(selection, rows, dataset, bench.store)
+    assert [after.still_missing(task, bench.store) for task in after.missing] == [True, True]
+
+
+def test_lost_weights_that_others_start_from_are_a_run_of_their_own(bench: Bench, machinery: Machinery) -> None:
+    """So that of several processes one makes them; what needs none of them is left alone."""
+    bench.carry_out(ROWS, machinery)
+    before, said = values(bench), []
+    bench.store.write(lambda session: session.execute(delete(RunRow).where(RunRow.method == "ft")))
+    for file in bench.store.models_folder.iterdir():
+        file.unlink()
+    bench.carry_out(ROWS, replace(machinery, say=said.append))
+    assert [line.split()[1] for line in said] == ["original,", "ft,", "ft,"]
+    assert values(bench) == before
+
+
+def test_a_wait_for_another_process_is_told(
+    bench: Bench, machinery: Machinery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "SILENT_SECONDS", 0.0)
+    told, said = Event(), []
+
+    def say(line: str) -> None:
+        said.append(line)
+        told.set()
+
+    dataset = load_images("digits", folder=Path("nowhere"), train_per_class=24, test_per_class=8)
+    task = make_plan(bench.selection, [Row(method="original")], dataset, bench.store).missing[0]
+    with Claims(bench.store) as other, ThreadPoolExecutor() as pool:
+        assert other.take(task.model_key)
+        waiting = pool.submit(bench.carry_out, [Row(method="original")], replace(machinery, say=say))
+        assert told.wait(60)
+        other.give_back(task.model_key)
+        assert waiting.result().made == ("done", "done")
+    assert said[0] == (
+        f"Waiting for process {os.getpid()}, which makes what is needed for {task.title}. Ctrl-C loses nothing."
+    )
+    assert len(said) == 3
 
 
 def test_wrong_use_records_nothing(bench: Bench, machinery: Machinery) -> None:

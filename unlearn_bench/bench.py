@@ -179,7 +179,7 @@ class Bench:
         from unlearn_bench.data.loading import data_folder, load
         from unlearn_bench.environment import choose_device
         from unlearn_bench.executors.local import execute
-        from unlearn_bench.plan import check, make_plan, missing_of
+        from unlearn_bench.plan import check, make_plan
         from unlearn_bench.store.health import tidy
 
         selection = self.selection
@@ -215,8 +215,9 @@ class Bench:
                 dataset=dataset,
                 device=device,
                 workers=machinery.workers or (_cores() if device.type == "cpu" else 1),
-                missing=partial(missing_of, store=self.store, with_outputs=with_outputs),
+                missing=partial(plan.still_missing, store=self.store),
                 progress=machinery.progress,
+                say=machinery.say,
                 finished=finished,
             )
         runs = tuple(task.spec.key for task in plan.tasks)

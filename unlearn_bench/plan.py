@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from unlearn_bench.config import Row, Scalar
@@ -23,10 +24,27 @@ ORIGINAL = "original"  # the method whose weights every approximate method start
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of some rows in the order in which they may be made, and those of them that are still to make."""
+    """The runs of some rows in the order in which they may be made, and those of them that are still to make.
+
+    Attributes:
+        tasks: all of them, references first.
+        missing: those to make.
+        with_outputs: whether a run is missing too whose features and logits are no longer there.
+        starts: keys of runs from whose weights a missing one starts.
+        failed: when those failed that are to be tried again.
+    """
 
     tasks: tuple[Task, ...]
     missing: tuple[Task, ...]
+    with_outputs: bool = False
+    starts: frozenset[str] = frozenset()
+    failed: Mapping[str, datetime] = field(default_factory=dict)
+
+    def still_missing(self, task: Task, store: Store) -> bool:
+        """Returns whether nobody has recorded a missing run since; a failure elsewhere meanwhile counts too."""
+        if store.failures([task.spec.key]).get(task.spec.key) != self.failed.get(task.spec.key):
+            return False
+        return bool(_missing_of([task], store, self.with_outputs, self.starts))
 
 
 def check(selection: Selection, rows: Sequence[Row]) -> None:
@@ -104,24 +122,31 @@ def make_plan(
                 tasks[made.spec.key] = made
     # stable: references first, then what starts from them, then what starts from that
     ordered = sorted(tasks.values(), key=lambda task: (not task.method.from_scratch, task.spec.forget.count(THEN)))
-    return Plan(tuple(ordered), tuple(missing_of(ordered, store, with_outputs=with_outputs)))
+    starts: frozenset[str] = frozenset()
+    while True:  # what starts from lost weights makes them missing, and those may start from others
+        missing = _missing_of(ordered, store, with_outputs, starts)
+        origins = {task.start.model_key: task.start.spec.key for task in reversed(missing) if task.start}
+        if starts >= set(origins.values()):
+            failed = store.failures([task.spec.key for task in missing])
+            return Plan(tuple(ordered), tuple(missing), with_outputs, starts, failed)
+        starts |= set(origins.values())
 
 
-def missing_of(tasks: Sequence[Task], store: Store, *, with_outputs: bool) -> list[Task]:
+def _missing_of(tasks: Sequence[Task], store: Store, with_outputs: bool, starts: Collection[str]) -> list[Task]:
     """Returns the tasks of one experiment that are still to make: not done, not diverged, or without a metric's value.
 
-    Args:
-        tasks: in the order in which they are returned.
-        store: what is recorded.
-        with_outputs: whether a run is missing too whose features and logits are no longer there.
+    Of ``starts`` those too whose weights are lost.
     """
     finished = store.finished([task.spec.key for task in tasks])
     intact = store.with_outputs(list(finished)) if with_outputs else set()
+    weights = store.with_weights([task.model_key for task in tasks if task.spec.key in starts])
     current = {(metric.name, metric.revision) for metric in measured(tasks[0].spec.experiment)} if tasks else set()
 
     def is_missing(task: Task) -> bool:
         status, recorded = finished.get(task.spec.key, ("failed", set()))
         if status == "done" and with_outputs and task.spec.key not in intact:
+            return True
+        if status == "done" and task.spec.key in starts and task.model_key not in weights:
             return True
         return status != "diverged" and not current <= recorded
 

@@ -34,21 +34,33 @@ from unlearn_bench.tasks import Task
 
 POLL_SECONDS = 0.1
 WAIT_SECONDS = 0.5  # between looks whether another process has made what ours wait for
+SILENT_SECONDS = 5.0  # of such a wait, before it is told
 
 # title of the run, how it ended (None: recorded meanwhile, by another process as a rule), why if not done
 Finished = Callable[[str, Status | None, str | None], None]
-Missing = Callable[[Sequence[Task]], Sequence[Task]]  # those of some tasks that nobody has recorded
+Missing = Callable[[Task], bool]  # whether nobody has recorded it yet
 
 
 class _Schedule:
     """Which task may start next: its start model is made, and nobody, here or elsewhere, is making its weights."""
 
-    def __init__(self, tasks: Sequence[Task], store: Store, claims: Claims, missing: Missing, finished: Finished):
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        store: Store,
+        claims: Claims,
+        missing: Missing,
+        finished: Finished,
+        say: Callable[[str], None],
+    ):
         self.waiting = list(tasks)
         self.store = store
         self._claims = claims
         self._missing = missing
         self._finished = finished
+        self._say = say
+        self._idle_since: float | None = None
+        self._told: set[str] = set()
 
     def take(self, running: Iterable[Task] = ()) -> Task | None:
         """Returns a task, claimed for this process, and removes it; None while none may start.
@@ -57,18 +69,34 @@ class _Schedule:
         """
         making = {task.model_key for task in running}
         to_come = making | {task.model_key for task in self.waiting}
-        being_made = making | self._claims.of_others()
+        being_made = making | self._claims.of_others().keys()
         for task in list(self.waiting):
             if task.model_key in being_made or task.start_key in to_come:
                 continue
             if not self._claims.take(task.model_key):
                 continue
             self.waiting.remove(task)
-            if self._missing([task]):
+            self._idle_since = None
+            if self._missing(task):
                 return task
             self._claims.give_back(task.model_key)
             self._finished(task.title, None, None)
         return None
+
+    def wait(self) -> None:
+        """Waits a moment for other processes, and says for whom where that takes long, once for each of them."""
+        now = time.monotonic()
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since > SILENT_SECONDS:
+            makers = self._claims.of_others()
+            for task in self.waiting:
+                maker = makers.get(task.model_key) or makers.get(task.start_key or "")
+                if maker and maker not in self._told:
+                    self._told.add(maker)
+                    self._say(
+                        f"Waiting for {maker}, which makes what is needed for {task.title}. Ctrl-C loses nothing."
+                    )
+        time.sleep(WAIT_SECONDS)
 
     def give_back(self, task: Task) -> None:
         """Ends the claim of a task that is recorded."""
@@ -84,6 +112,7 @@ def execute(
     workers: int,
     missing: Missing,
     progress: Progress,
+    say: Callable[[str], None],
     finished: Finished,
 ) -> None:
     """Makes and records the runs, as many at a time as there are workers; shares them with other such processes.
@@ -96,6 +125,7 @@ def execute(
         workers: processes; 1 works in this one. Several share a GPU.
         missing: asked again once a task is claimed, since others may have recorded it meanwhile.
         progress: told of every step of every run.
+        say: told for whom a wait is.
         finished: told of every run that ended.
 
     Raises:
@@ -104,7 +134,7 @@ def execute(
     """
     workers = min(workers, len(tasks))
     with Claims(store) as claims:
-        schedule = _Schedule(tasks, store, claims, missing, finished)
+        schedule = _Schedule(tasks, store, claims, missing, finished, say)
         if workers > 1:
             _in_processes(schedule, dataset, device, workers, progress, finished)
             return
@@ -112,7 +142,7 @@ def execute(
         while schedule.waiting:
             task = schedule.take()
             if task is None:
-                time.sleep(WAIT_SECONDS)
+                schedule.wait()
                 continue
             status, error = runner.run(task, progress)
             schedule.give_back(task)
@@ -138,7 +168,7 @@ def _in_processes(
                     break
                 running[pool.submit(_work, task)] = task
             if not running:
-                time.sleep(WAIT_SECONDS)
+                schedule.wait()
             done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             _relay(reports, progress)
             for future in done:

@@ -77,6 +77,29 @@ class Store(Database):
             row = session.scalar(select(ModelRow).where(ModelRow.key == key))
             return model_record(row) if row else None
 
+    def with_weights(self, keys: Sequence[str]) -> set[str]:
+        """Returns, of the given model keys, those whose weights lie intact beside the database."""
+        found = set()
+        with self.session() as session:
+            for chunk in _chunks(keys):
+                query = select(ModelRow.key, ModelRow.file, ModelRow.file_digest).where(ModelRow.key.in_(chunk))
+                rows = session.execute(query).all()
+                found |= {
+                    key
+                    for key, file, digest in rows
+                    if file and digest and is_intact(self.models_folder / file, digest)
+                }
+        return found
+
+    def failures(self, keys: Sequence[str]) -> dict[str, datetime]:
+        """Returns, of the given run keys, those that failed, with when they did."""
+        found: dict[str, datetime] = {}
+        with self.session() as session:
+            for chunk in _chunks(keys):
+                query = select(RunRow.key, RunRow.finished_at).where(RunRow.key.in_(chunk), RunRow.status == "failed")
+                found.update((key, finished) for key, finished in session.execute(query))
+        return found
+
     def outputs(self, key: str) -> OutputsRecord | None:
         """Returns where the outputs of that key lie, or None where nobody has made them."""
         with self.session() as session:

@@ -75,11 +75,14 @@ class Claims:
         mine = delete(ClaimRow).where(ClaimRow.key == key, ClaimRow.owner == self._owner)
         self._database.write(lambda session: session.execute(mine))
 
-    def of_others(self) -> set[str]:
-        """Returns the models that other living processes are making."""
+    def of_others(self) -> dict[str, str]:
+        """Returns the models that other living processes are making, and who that is in words."""
         with self._database.session() as session:
             rows = session.scalars(select(ClaimRow).where(ClaimRow.owner != self._owner)).all()
-            return {row.key for row in rows if not self._is_dead(row)}
+            return {row.key: self._in_words(row) for row in rows if not self._is_dead(row)}
+
+    def _in_words(self, row: ClaimRow) -> str:
+        return f"process {row.pid}" + ("" if row.host == self._host else " of another machine")
 
     def _is_dead(self, row: ClaimRow) -> bool:
         if row.host == self._host and not is_running(row.pid):
