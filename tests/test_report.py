@@ -104,6 +104,15 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "table.md").read_text() == "text\n"
     with pytest.raises(OptionError, match=r"new cannot be written: Is a directory\. Name another file\."):
         write_file("text", tmp_path / "new")
+    with pytest.raises(UnicodeEncodeError):
+        write_file("\ud800", tmp_path / "new" / "table.md")
+    assert (tmp_path / "new" / "table.md").read_text() == "text\n", "what was there stays until the new one is whole"
+    (tmp_path / "link.md").symlink_to(tmp_path / "new" / "table.md")
+    write_file("again", tmp_path / "link.md")
+    assert (tmp_path / "new" / "table.md").read_text() == "again\n"
+    write_file("line", tmp_path / "new" / "table.md", append=True)
+    assert (tmp_path / "new" / "table.md").read_text() == "again\nline\n"
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["table.md"]
 
 
 def row_of(table: Table, method: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from unlearn_bench.artefacts import durable
 from unlearn_bench.errors import OptionError
 from unlearn_bench.report.tables import Cell, Table, TableRow
 from unlearn_bench.store.records import MetricRecord
@@ -163,11 +164,15 @@ FORMATS: dict[str, Callable[[Table], str]] = {
 
 
 def write_file(text: str, file: Path, *, append: bool = False) -> None:
-    """Writes a rendered table to a file, or to its end; the folder is made where it is missing.
+    """Writes a rendered report to a file, whole or not at all, or to its end; a missing folder is made.
 
     Raises:
-        OptionError: the file cannot be written.
+        OptionError, FileError: the file cannot be written.
     """
+    if not append and (file.is_file() or not file.exists()):  # a device or a pipe cannot be replaced
+        with durable(file.resolve()) as part:
+            part.write_text(f"{text}\n", encoding="utf-8")
+        return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a" if append else "w", encoding="utf-8") as stream:
