@@ -30,6 +30,7 @@ from unlearn_bench.data import decode
 from unlearn_bench.data.loading import load
 from unlearn_bench.errors import ConfigError, DataError, StoreError, UserError
 from unlearn_bench.executors import local
+from unlearn_bench.progress import silent
 from unlearn_bench.report.render import FORMATS
 from unlearn_bench.store import Store
 from unlearn_bench.yaml_files import read_yaml
@@ -189,6 +190,20 @@ def test_an_image_of_gigabytes_is_refused_before_it_is_decoded(tmp_path: Path, m
     monkeypatch.setattr(decode, "MOST_PIXELS", 40)
     with pytest.raises(DataError, match=r"8×8 pixels, expected 1 to 40"):
         load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+
+
+def test_more_images_than_the_memory_holds_are_refused_before_they_are_read() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (4096, 4096)).save(stream, "PNG")
+    read: list[int] = []
+
+    def content(position: int) -> bytes:
+        read.append(position)
+        return stream.getvalue()
+
+    with pytest.raises(DataError, match=r"^1,000,000 images of 4096×4096 pixels take 46,875 GiB"):
+        decode.decode(range(10**6), content, str, silent, "decode")
+    assert read == [0]
 
 
 @pytest.mark.parametrize("name", ["red\x1b[31m", "two\nlines", "bell\a"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -46,7 +47,8 @@ def decode(
         (N, C, H, W) uint8, C = 1 or 3.
 
     Raises:
-        DataError: an image that Pillow cannot read, or one whose size differs from the first one's.
+        DataError: an image that Pillow cannot read, one whose size differs from the first one's, or more pixels in all
+            than the machine's memory holds.
     """
     grey: list[bool] = []
     images: list[Pixels] = []
@@ -63,6 +65,7 @@ def decode(
                 f"{name(position)} is not an image that can be read: {reason}. Remove or replace it."
             ) from None
 
+    _check_memory(one(0)[0], len(sources))
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
         for position, (image, is_grey) in enumerate(pool.map(one, range(len(sources)), chunksize=256)):
             if images and image.shape != images[0].shape:
@@ -84,6 +87,18 @@ def _check_size(image: Image.Image) -> None:
     """Checks an image before it is decoded. Raises ValueError for one that would take gigabytes, or no pixel at all."""
     if not 0 < image.width * image.height <= MOST_PIXELS:
         raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {MOST_PIXELS:,}")
+
+
+def _check_memory(image: Pixels, count: int) -> None:
+    """Raises DataError where so many images of that size are more than the memory; nothing where that is not told."""
+    if not hasattr(os, "sysconf"):
+        return
+    needed, there = image.nbytes * count, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise DataError(
+            f"{count:,} images of {image.shape[1]}×{image.shape[0]} pixels take {needed / 2**30:,.0f} GiB, and this "
+            f"machine has {there / 2**30:,.0f} GiB of memory. Resize them, or give fewer."
+        )
 
 
 def _rgb(image: Image.Image) -> Pixels:
