@@ -1,16 +1,20 @@
-"""The headline benchmark at toy scale: its stages resume, and its report adds up."""
+"""Benchmarks at toy scale: the headline's stages resume and its report adds up; a difference of runs is found."""
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import new_run
 
+from unlearn_bench.bench import Bench
 from unlearn_bench.store import Store
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu_table3.py"
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+SCRIPT = FOLDER / "gpu_table3.py"
 
 
 def stage(folder: Path, name: str) -> str:
@@ -45,3 +49,41 @@ def test_the_headline_runs_in_stages_that_resume(tmp_path: Path) -> None:
     spent = {run.model.key: run.model.method_seconds for run in runs if run.model}
     both = figures["references, seconds of their workers"]["value"] + figures["methods, likewise"]["value"]
     assert both == pytest.approx(sum(spent.values()))
+
+
+@pytest.mark.usefixtures("home")
+def test_runs_are_compared_to_the_bit(tmp_path: Path) -> None:
+    """In another process and with two workers they are the same; with another number of threads they are set beside."""
+    (tmp_path / "kept").mkdir()
+    words = ["--profile", "tiny", "--forget", "1", "--folder", str(tmp_path / "kept")]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "reproducibility.py"), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(FOLDER.parent)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "kept" / "bench-reproducibility-tiny-cpu.json").read_text())
+    assert found["runs"] == 4
+    for way in ("another process", "2 workers"):
+        for kind in ("weights", "values"):
+            assert found["figures"][f"{way}: runs with the same {kind}, of all"]["value"] == 1
+        assert {each for by in found["differences"][way].values() for each in by.values()} == {0}
+    assert found["differences"]["2 threads"].keys() == found["differences"]["another process"].keys()
+
+
+def test_a_difference_between_runs_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from reproducibility import compare
+
+    bench.store.record(new_run(bench, "muda", "1", (0.5, 80.0)))
+    bench.store.record(new_run(bench, "muda", "3", (0.7, 90.0)))
+    first = {(run.method, run.forget, 0, ""): run for run in bench.store.runs()}
+    name = ("muda", "1", 0, "")
+    other = {**first, name: replace(first[name], values={"da": 0.4, "lp_forget": 80.0})}
+    weights, values, differences = compare(first, other)
+    assert (weights, values) == (1, 0.5)
+    assert differences["da"] == pytest.approx({"of_a_run": 0.1, "of_a_mean": 0.05})
+    assert differences["lp_forget"] == {"of_a_run": 0, "of_a_mean": 0}

@@ -88,6 +88,14 @@ def test_several_processes_give_the_same_numbers(bench: Bench, machinery: Machin
     assert any("retrained" in task for task, _, _ in seen)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_repeats_itself(bench: Bench, machinery: Machinery, tmp_path: Path) -> None:
+    other = replace(bench, store=Store(f"sqlite:///{tmp_path / 'other' / 'runs.sqlite'}"))
+    for each, workers in ((bench, 1), (other, 2)):
+        each.carry_out(ROWS, replace(machinery, device="cuda", workers=workers))
+    assert values(other) == values(bench)
+
+
 def test_a_damaged_checkpoint_is_never_used(bench: Bench, machinery: Machinery) -> None:
     bench.carry_out([Row(method="original")], machinery)
     (file,) = bench.store.models_folder.iterdir()

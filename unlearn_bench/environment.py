@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -20,7 +21,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "sqlalchem
 def choose_device(name: str) -> torch.device:
     """Returns the device of that name; ``auto`` is the first GPU where there is one.
 
-    On a GPU, float32 is made to mean float32 (no TF32) and convolutions to be repeatable.
+    On a GPU, float32 is made to mean float32 (no TF32), and every operation to be repeatable that can be.
 
     Raises:
         OptionError: not a device, not one of this machine, or neither a CPU nor a CUDA GPU.
@@ -35,11 +36,23 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise OptionError(f"Device '{name}' is not on this machine. Give --device auto, cpu, cuda or cuda:N.") from None
     if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
+        _make_repeatable()
     return device
+
+
+def _make_repeatable() -> None:
+    """Has a GPU add in one order, where PyTorch knows how; it warns of each operation for which it does not.
+
+    Source: PyTorch's notes on reproducibility; benchmarks/reproducibility.py measures what comes of it.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
+    torch.use_deterministic_algorithms(True, warn_only=True)  # a plug-in's method may need what has no such form
+    # else it would fill new memory: nothing here reads any that nobody wrote
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # unknown to mypy
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
 
 
 def describe_device(device: torch.device) -> str:
