@@ -173,6 +173,10 @@ UNTRUE: dict[str, tuple[Callable[[Path], None], str]] = {
     "not finite": (changed(lambda row, _record: row.update(da=float("inf"))), "not finite"),
     "a status": (changed(lambda row, _record: row.update(status="perfect")), "the status is 'perfect'"),
     "values of a failure": (changed(lambda row, _record: row.update(status="failed")), "of a run that is not done"),
+    "a time to come": (
+        changed(lambda _row, record: record.update(asked_at="9999-12-31T23:59:59.999999+00:00")),
+        "the time '9999-12-31T23:59:59.999999+00:00'",
+    ),
     "lacking": (changed(lambda _row, record: record.pop("method")), "KeyError: 'method'"),
     "text": (lambda file: file.write_text("not Parquet"), "is not a Parquet file that can be read"),
     "cut": (lambda file: file.write_bytes(file.read_bytes()[:-200]), "is not a Parquet file that can be read"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,13 @@ def test_the_numbers_are_those_of_sqlite(bench: Bench, machinery: Machinery, ser
     assert {run.key: run.values for run in other.store.runs()} == expected
     assert other.carry_out(rows, machinery).made == ()
     assert (health.faults(other.store), health.unnamed_files(other.store)) == ([], [])
+
+
+def test_times_are_utc_whatever_zone_the_server_keeps(bench: Bench, server: Server) -> None:
+    store = Store(f"{server.url}?options=-c%20timezone=Asia/Tokyo")
+    store.record(new_run(bench, "ft", "1", (0.5, 80.0)))
+    (run,) = store.runs()
+    assert abs((datetime.now(timezone.utc) - run.finished_at).total_seconds()) < 600
 
 
 def test_processes_share_the_work(server: Server, home: Path) -> None:

@@ -2,6 +2,8 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timezone, tzinfo
 from pathlib import Path
 from threading import Barrier
 
@@ -10,7 +12,7 @@ from conftest import new_run
 
 from unlearn_bench.bench import Bench
 from unlearn_bench.errors import StoreError
-from unlearn_bench.store import Store
+from unlearn_bench.store import Store, rows
 
 
 def test_writers_that_meet_on_a_new_database_lose_nothing(bench: Bench, tmp_path: Path) -> None:
@@ -88,3 +90,27 @@ def test_a_database_older_than_the_first_release_is_refused_with_a_sentence(tmp_
         StoreError, match=r"older than the first release of unlearn-bench, .* lacks models\.trace_seconds"
     ):
         Store(f"sqlite:///{file}")
+
+
+def test_the_last_asking_counts_whatever_the_clock_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables show, of two definitions, the one asked for last: a clock set back must not bring the other back."""
+    old, new = (new_run(bench, "muda", "1", (value, 80.0), options={"lr": value}) for value in (0.1, 0.2))
+    bench.store.record(old)
+    bench.store.record(new)
+
+    class SetBack(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "SetBack":
+            return cls(2001, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(rows, "datetime", SetBack)
+
+    def asked() -> dict[str, datetime]:
+        return {run.key: run.asked_at for run in bench.store.runs()}
+
+    bench.store.ask([old.spec.key])
+    assert asked()[old.spec.key] > asked()[new.spec.key]
+    bench.store.ask([new.spec.key, old.spec.key])
+    assert asked()[old.spec.key] == asked()[new.spec.key] > datetime(2026, 1, 1, tzinfo=timezone.utc)
+    bench.store.record(replace(new, values={}))
+    assert asked()[old.spec.key] < asked()[new.spec.key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import func, select, update
@@ -29,6 +29,7 @@ from unlearn_bench.store.rows import (
     put_model,
     put_run,
     run_record,
+    time_of_asking,
 )
 from unlearn_bench.store.tables import (
     CurveRow,
@@ -168,9 +169,9 @@ class Store(Database):
 
     def ask(self, keys: Sequence[str]) -> None:
         """Notes that a plan asks for these runs, where recorded: of several definitions tables show the last asked."""
-        now = datetime.now(timezone.utc)
 
         def note(session: Session) -> None:
+            now = time_of_asking(session)
             for chunk in _chunks(sorted(keys)):
                 session.execute(update(RunRow).where(RunRow.key.in_(chunk)).values(asked_at=now))
 

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -219,7 +219,16 @@ def _run(row: Mapping[str, Any]) -> tuple[NewRun, tuple[datetime, datetime]]:
     for artefact in (run.model, run.outputs):
         if artefact is not None and artefact.file is not None and artefact.file != f"{artefact.key}.safetensors":
             raise ValueError(f"the file name '{artefact.file}'")  # it could lead out of the folder of such files
-    return run, (datetime.fromisoformat(row["finished_at"]), datetime.fromisoformat(record["asked_at"]))
+    return run, (_time(row["finished_at"]), _time(record["asked_at"]))
+
+
+def _time(text: str) -> datetime:
+    """Returns a time, in UTC where no zone is given. Raises ValueError for one to come: it would outlast all others."""
+    time = datetime.fromisoformat(text)
+    time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    if time > datetime.now(timezone.utc) + timedelta(days=1):
+        raise ValueError(f"the time '{text}'")
+    return time
 
 
 def _difference(ours: RunRow, theirs: NewRun) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from unlearn_bench.store.records import Environment, ModelRecord, NewRun, OutputsRecord, RunRecord
@@ -94,6 +94,12 @@ def put_outputs(session: Session, outputs: OutputsRecord, *, keep: bool = False)
     return row
 
 
+def time_of_asking(session: Session) -> datetime:
+    """Returns now, or what follows the latest that is recorded: the last asking counts, whatever the clock says."""
+    now, latest = datetime.now(timezone.utc), session.scalar(select(func.max(RunRow.asked_at)))
+    return now if latest is None or latest < now else latest + timedelta(microseconds=1)
+
+
 def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | None = None) -> None:
     """Adds a run with all that belongs to it, in place of one of its key, but no failed one in place of a done.
 
@@ -110,7 +116,7 @@ def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | Non
     forget_set = forget_set_of(session, run, dataset)
     model = put_model(session, run.model, keep=made is not None) if run.model else None
     outputs = put_outputs(session, run.outputs, keep=made is not None) if run.outputs else None
-    finished, asked = made or (datetime.now(timezone.utc),) * 2
+    finished, asked = made or (datetime.now(timezone.utc), time_of_asking(session))
     if previous:
         session.delete(previous)
         session.flush()

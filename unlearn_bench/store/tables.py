@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 DIGEST = String(64)
 COUNT = BigInteger().with_variant(Integer, "sqlite")  # bytes and images pass 2³¹; SQLite's integers have 64 bits anyway
 # a row deleted by hand, foreign keys off as in the sqlite3 shell, leaves rows behind that must not become another's
 NO_REUSE = {"sqlite_autoincrement": True}
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A time in UTC, stored without its zone: PostgreSQL would turn one with a zone into the server's own."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Returns what is stored."""
+        return value.astimezone(timezone.utc).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Returns what is read."""
+        return value.replace(tzinfo=timezone.utc) if value else None
 
 
 class Base(DeclarativeBase):
@@ -142,8 +168,10 @@ class RunRow(Base):
     precision: Mapped[str]
     evaluation_seconds: Mapped[float]
     predicted: Mapped[dict[str, Any]] = mapped_column(deferred=True)  # read only by the view by class
-    finished_at: Mapped[datetime]
-    asked_at: Mapped[datetime]  # when a plan last asked for it: of several definitions, the one in use
+    finished_at: Mapped[datetime] = mapped_column(UtcTime)
+    asked_at: Mapped[datetime] = mapped_column(
+        UtcTime
+    )  # when a plan last asked for it: of several definitions, the one in use
     dataset: Mapped[DatasetRow] = relationship()
     model: Mapped[ModelRow | None] = relationship()
     outputs: Mapped[OutputsRow | None] = relationship()
