@@ -69,9 +69,10 @@ def test_markdown_and_latex_mark_the_smallest_gap(filled: Bench) -> None:
     assert "| MUDA      | D'\\_r ∪ D\\_f | **0.80±0.14 (0.05)** | **68.0±2.8 (3.0)** |" in markdown
     latex = to_latex(filled.table("3"))
     assert (
-        r"MUDA & D'\_r \ensuremath{\cup} D\_f & \textbf{0.80$\pm$0.14 (0.05)} & \textbf{68.0$\pm$2.8 (3.0)} \\" in latex
+        r"MUDA & $D'_r$ \ensuremath{\cup} $D_f$ & \textbf{0.80$\pm$0.14 (0.05)} & \textbf{68.0$\pm$2.8 (3.0)} \\"
+        in latex
     )
-    assert r"LP(D\_f) \% \\" in latex
+    assert r"LP($D_f$) \% \\" in latex
 
 
 def test_a_gap_that_chance_could_have_made_the_smallest_is_marked(filled: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """Returns a LaTeX table for the booktabs package, the smallest gap in bold, provenance as comments."""
     lines = [f"% {one_line(note)}" for note in table.notes]  # a second line would be no comment any more
-    lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(_title(table))}}}"]
+    lines += [r"\begin{table}", r"\centering\small\setlength{\tabcolsep}{4pt}"]
+    lines += [rf"\caption{{{_latex(table.title)}}}"]  # the number of a table is the article's own
     lines += [rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}", r"\toprule"]
     lines += [" & ".join(_latex(cell) for cell in _header(table)) + r" \\", r"\midrule"]
     for row in _body(table, lambda text: rf"\textbf{{{text}}}"):
@@ -154,6 +156,8 @@ def _beside(cell: Cell, column: MetricRecord) -> str:
     return f"{ours} / {paper} ({cell.mean - cell.published:+.{decimals}f})"
 
 
+SETS = re.compile(r"(?<!\w)(D'?_[fr])(?!\w)")  # D_f, D_r, D'_r, which the paper prints as mathematics
+
 FORMATS: dict[str, Callable[[Table], str]] = {
     "text": to_text,
     "markdown": to_markdown,
@@ -222,7 +226,8 @@ def _latex(text: str) -> str:
 
     # letters that LaTeX's standard fonts lack are shown by their numbers, rather than ending the compilation
     encoder = UnicodeToLatexEncoder(unknown_char_policy="unihex", unknown_char_warning=False)
-    return str(encoder.unicode_to_latex(one_line(text)))
+    parts = SETS.split(one_line(text))
+    return "".join(f"${part}$" if SETS.fullmatch(part) else str(encoder.unicode_to_latex(part)) for part in parts)
 
 
 def _markdown(text: str) -> str:
