@@ -37,7 +37,7 @@ def whole(run: NewRun, value: float = 0.25) -> NewRun:
     key = run.spec.key
     curves = ((0, "loss", 2.5), (10, "loss", value))
     model = ModelRecord(key, f"{key}.safetensors", "f" * 64, "w" * 64, 10, 0.1 + 0.2, 5, 6, 7, 8, 0.5, curves)
-    outputs = OutputsRecord("o" * 64, f"{'o' * 64}.safetensors", "d" * 64)
+    outputs = OutputsRecord("0" * 64, f"{'0' * 64}.safetensors", "d" * 64)
     return replace(run, model=model, outputs=outputs, predicted={"retain": [[0, 1, 3]]}, forget_members=b"\x80\x01")
 
 
@@ -214,7 +214,7 @@ def test_export_and_import_as_typed(bench: Bench, stores: tuple[Store, Store], t
     refused = command("import", "theirs.parquet", "--on-conflict", "refuse")
     assert (refused.returncode, refused.stdout) == (2, "")
     again = command("import", "theirs.parquet", "--on-conflict", "replace")
-    assert "theirs took their place" in again.stdout
+    assert "theirs took the place of 1" in again.stdout
     assert command("import", "theirs.parquet").returncode == 0
     odd = command("import", "theirs.parquet", "--on-conflict", "merge")
     assert (odd.returncode, odd.stdout) == (2, "")

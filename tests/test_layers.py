@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 # a part may import those before it, and those it names beside
 ORDER = [
     "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files",
-    "kernels", "journal", "data", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
+    "kernels", "isolation",
+    "journal", "data", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
     "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
     "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "auditing",
     "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "tuning", "tracking", "api", "terminal", "cli",

@@ -21,8 +21,12 @@ def durable(target: Path) -> Iterator[Path]:
     """Yields a file to write; it takes the place of ``target`` once it is on disk as a whole.
 
     Raises:
-        FileError: the file cannot be written, as on a full disk; ``target`` stays as it was.
+        FileError: the file cannot be written, as on a full disk; ``target`` stays as it was. Or it is a device, a pipe
+            or a folder, which no file may replace.
     """
+    target = Path(os.path.realpath(target))  # of a link, what it leads to
+    if target.exists() and not target.is_file():
+        raise FileError(f"{target} is no file that can be replaced. Name another place, then go on.")
     part = target.with_name(f".{target.name}.{_host_tag()}.{os.getpid()}{PART}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -116,8 +117,12 @@ def _files(store: Store) -> Iterator[Finding]:
     missing = [artefact.file for artefact in named if not artefact.file.is_file()]
     damaged = [each.file for each in named if each.file.is_file() and not is_intact(*each)]
     again = "It is never read; what needs it makes it again."
-    for file in damaged:
-        yield Finding("files", "wrong", f"{file} is not what was written", f"{again} --fix deletes it.", file.unlink)
+    in_use = health.is_in_use(store)  # a process that works just now writes a file before the row that names it
+    if damaged and in_use:
+        yield Finding("files", "note", f"{len(damaged)} files are not what is recorded; another process is at work")
+    for file in () if in_use else damaged:
+        fix = partial(health.remove_damaged, store, file)
+        yield Finding("files", "wrong", f"{file} is not what was written", f"{again} --fix deletes it.", fix)
     if missing:
         yield Finding("files", "note", f"{len(missing)} of {len(named)} files are gone, made again when needed")
     if not damaged:
@@ -125,7 +130,7 @@ def _files(store: Store) -> Iterator[Finding]:
     for file in health.half_written(store):
         yield Finding("files", "wrong", f"{file} was never finished", "--fix deletes it.", file.unlink)
     whole = health.unnamed_files(store)
-    if whole and health.is_in_use(store):  # a process that works just now writes a file before the row that names it
+    if whole and in_use:
         yield Finding("files", "note", f"{len(whole)} files are named by no run; another process is at work")
     elif whole and not health.is_alone(store):
         yield Finding("files", "note", f"{len(whole)} files are another database's in the same folder, or no run's")

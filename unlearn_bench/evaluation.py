@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ from unlearn_bench import checkpoints
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.errors import DivergedError
+from unlearn_bench.isolation import isolated
 from unlearn_bench.journal import Journal
 from unlearn_bench.metrics import Metric, metrics
 from unlearn_bench.models import Classifier
@@ -24,14 +26,20 @@ from unlearn_bench.tasks import TRACED_METRICS, Task, give
 def measure(outputs: ModelOutputs, wanted: Sequence[Metric]) -> dict[str, float]:
     """Returns the value of each metric.
 
+    A plug-in's metric reads a copy: what it does in place must not change what is measured after it.
+
     Raises:
-        DivergedError: one is not finite.
+        DivergedError: one of ours is not finite.
+        ValueError: one of a plug-in is not, which may be the plug-in's fault.
     """
     values = {}
     for metric in wanted:
-        values[metric.name] = value = metric.function(outputs)
+        with isolated():
+            value = float(metric.function(copy.deepcopy(outputs) if metric.origin else outputs))
         if not math.isfinite(value):
-            raise DivergedError(f"the metric {metric.name} is {value}")
+            problem = ValueError if metric.origin else DivergedError
+            raise problem(f"the metric {metric.name} is {value}")
+        values[metric.name] = value
     return values
 
 

@@ -69,6 +69,7 @@ class Journal:
         Raises:
             DivergedError: the value is not finite.
         """
+        value = float(value)  # of a tensor its number alone, not what it was computed from
         if not math.isfinite(value):
             raise DivergedError(f"{name} is {value} after {self.steps} steps")
         self.curves.append((self.steps, name, value))

@@ -158,20 +158,22 @@ def load_plugin(file: Path, digest: str | None = None) -> None:
         return
     if not file.is_file() or file.suffix != ".py":
         raise PluginError(f"There is no plug-in {file}. Give --plugin the path of a Python file, such as head_ft.py.")
-    content = hashlib.sha256(file.read_bytes()).hexdigest()
+    source = file.read_bytes()
+    content = hashlib.sha256(source).hexdigest()
     if digest not in (None, content):
         raise PluginError(f"The plug-in {file.name} was changed while the command ran. Run the command again.")
     for registry in _registries:
         registry._discover()  # ours first: a plug-in must not take their names
     name = f"{FILES}.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None  # the suffix says so
+    assert spec is not None  # the suffix says so
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # annotations are looked up there
     before = _count()
     try:
         with _all_or_nothing():
-            spec.loader.exec_module(module)
+            # the very bytes that were hashed: an import would take older ones from __pycache__
+            exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as problem:
         del sys.modules[name]
         raise PluginError(f"The plug-in {file.name} cannot be loaded: {_reason(problem)}. Mend the file.") from problem

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from unlearn_bench import checkpoints, environment
 from unlearn_bench.data import Dataset, ForgetSplit
@@ -17,6 +15,7 @@ from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.settings import divide
 from unlearn_bench.errors import DivergedError, UserError
 from unlearn_bench.evaluation import counts_of, measure, outputs_of_trial, stored_outputs, trace
+from unlearn_bench.isolation import isolated, threads
 from unlearn_bench.journal import Journal
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build, weights_digest
@@ -71,7 +70,7 @@ class Runner:
         seconds = 0.0
         error: str | None = None
         status: Status = "done"
-        with _threads(task.spec.experiment.threads):
+        with isolated(), threads(task.spec.experiment.threads):
             try:
                 network, model = self.weights(task, split, journal)
                 started = time.perf_counter()
@@ -82,7 +81,7 @@ class Runner:
                 raise
             except DivergedError as problem:
                 status, error = "diverged", str(problem)
-            except Exception as problem:  # a method or metric may be anyone's: one failure must not end the others
+            except (Exception, SystemExit) as problem:  # anyone's method or metric: one failure must not end the others
                 status, error = "failed", f"{type(problem).__name__}: {problem}"
             model = model or self._attempt(task, journal)
         made = self._new_run(task, split, model, values, status, error)
@@ -120,7 +119,8 @@ class Runner:
             torch.cuda.reset_peak_memory_stats(self.device)
         started = time.perf_counter()
         try:
-            made = task.method.unlearn(problem, task.spec.options)
+            with isolated():
+                made = task.method.unlearn(problem, task.spec.options)
         finally:
             _synchronise(self.device)
             journal.seconds = time.perf_counter() - started - journal.watch_seconds
@@ -254,18 +254,6 @@ class Runner:
             evaluation_seconds=0.0,
             forget_members=np.packbits(split.is_forget.numpy()).tobytes(),
         )
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Holds every library to ``count`` CPU threads, which fixes the order of their sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _synchronise(device: torch.device) -> None:

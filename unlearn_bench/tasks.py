@@ -93,6 +93,8 @@ def version_of(method: Method, experiment: Experiment) -> str:
 def give(task: Task, split: ForgetSplit) -> Given:
     """Returns the images that the task's method declares to need, and nothing else of the data set."""
     spec, train, train_set = task.spec, split.train, task.method.train_set
+    if task.method.origin:
+        train = train[torch.arange(len(train))]  # a copy: what a plug-in does in place must not reach other runs
     is_forget, asked = split.is_forget, train[split.request]
     nothing = train[torch.zeros(0, dtype=torch.int64)]
     seed = spec.derive_seed("retain subset", uses_method=False)

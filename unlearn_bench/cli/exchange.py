@@ -58,7 +58,7 @@ def import_(
         f"{merged.extended} with more metrics than here, {len(merged.conflicts)} with other values."
     )
     if merged.conflicts:
-        what = {"keep": "ours are kept", "replace": "theirs took their place"}[policy]
+        what = f"theirs took the place of {merged.replaced}" if policy == "replace" else "ours are kept"
         lines = [[each.key[:12], one_line(each.run), one_line(each.differs)] for each in merged.conflicts[:SHOWN]]
         more = len(merged.conflicts) - len(lines)
         typer.echo(f"Conflicts ({what}{f'; {more} more are not listed' if more else ''}):")

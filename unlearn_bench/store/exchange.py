@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -30,11 +31,12 @@ from unlearn_bench.store.records import (
     NewRun,
     OutputsRecord,
 )
-from unlearn_bench.store.rows import columns, model_record, outputs_record, put_run
+from unlearn_bench.store.rows import add_values, columns, model_record, outputs_record, put_run
 from unlearn_bench.store.tables import MethodRow, MetricRow, ModelRow, RunRow
 
 FORMAT = "unlearn-bench runs 1"
 LARGEST = 4 * 2**30  # bytes of a file, decompressed
+DIGEST = re.compile(r"[0-9a-f]{64}")
 STATUSES = ("done", "failed", "diverged")
 OnConflict = Literal["keep", "replace", "refuse"]
 
@@ -50,11 +52,15 @@ class Conflict:
 
 @dataclass
 class Merged:
-    """What became of a file's runs: how many were new, known with the same values, known with fewer metrics."""
+    """What became of a file's runs: how many were new, known with the same values, known with fewer metrics.
+
+    ``replaced`` counts the conflicts in which theirs took the place of ours.
+    """
 
     added: int = 0
     known: int = 0
     extended: int = 0
+    replaced: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
 
 
@@ -63,10 +69,13 @@ def export_runs(store: Store, file: Path) -> int:
 
     Raises:
         FileError: the file cannot be written.
+        StoreError: it is there already, and no Parquet file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if file.is_file() and not file.read_bytes()[:4] == b"PAR1":
+        raise StoreError(f"{file} is there already and is no Parquet file. Name another one.")
     with store.session() as session:
         methods = {row.name: row for row in session.scalars(select(MethodRow))}
         metrics = {row.name: row for row in session.scalars(select(MetricRow))}
@@ -86,8 +95,8 @@ def export_runs(store: Store, file: Path) -> int:
 def import_runs(store: Store, file: Path, on_conflict: OnConflict = "keep") -> Merged:
     """Adds the runs of a file that :func:`export_runs` wrote, all of them or none.
 
-    A run that is known with the same values is left alone; one that has more metrics than ours, these equal, takes its
-    place. Of a conflict ours is kept, or replaced by theirs.
+    A run that is known with the same values is left alone; of one that has more metrics than ours these are
+    added. Of a conflict ours is kept, or replaced by theirs.
 
     Raises:
         StoreError: not such a file, a run whose key is not that of its contents, or a conflict that is refused.
@@ -104,13 +113,15 @@ def import_runs(store: Store, file: Path, on_conflict: OnConflict = "keep") -> M
                 differs = _difference(ours, run)
                 if differs:
                     merged.conflicts.append(Conflict(run.spec.key, _named(run), differs))
-                    if on_conflict != "replace":
-                        continue
-                elif {value.metric for value in ours.values} >= run.values.keys():
-                    merged.known += 1
-                    continue
+                    if on_conflict != "replace" or (ours.status == "done" and run.status != "done"):
+                        continue  # what is done is never given up for what is not
+                    merged.replaced += 1
                 else:
-                    merged.extended += 1
+                    more = run.values.keys() - {value.metric for value in ours.values}
+                    add_values(session, ours, run, more)
+                    merged.extended += bool(more)
+                    merged.known += not more
+                    continue
             put_run(session, run, made)
             session.flush()
         if merged.conflicts and on_conflict == "refuse":
@@ -217,6 +228,8 @@ def _run(row: Mapping[str, Any]) -> tuple[NewRun, tuple[datetime, datetime]]:
     if run.dataset.digest != spec.dataset_digest or run.method.name != spec.method:
         raise ValueError("its data set or method is not the one of its key")
     for artefact in (run.model, run.outputs):
+        if artefact is not None and not DIGEST.fullmatch(artefact.key):
+            raise ValueError(f"the key '{artefact.key}'")
         if artefact is not None and artefact.file is not None and artefact.file != f"{artefact.key}.safetensors":
             raise ValueError(f"the file name '{artefact.file}'")  # it could lead out of the folder of such files
     return run, (_time(row["finished_at"]), _time(record["asked_at"]))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, select, text
 
-from unlearn_bench.artefacts import abandoned
+from unlearn_bench.artefacts import abandoned, is_intact
 from unlearn_bench.processes import is_running, this_host
 from unlearn_bench.store import Store
 from unlearn_bench.store.tables import ClaimRow, ModelRow, OutputsRow, RunRow, ValueRow
@@ -43,9 +43,17 @@ def artefacts(store: Store) -> list[Artefact]:
         models = session.execute(select(ModelRow.file, ModelRow.file_digest).where(ModelRow.file.is_not(None))).all()
         outputs = session.execute(select(OutputsRow.file, OutputsRow.file_digest)).all()
     return [
-        *(Artefact(store.models_folder / file, digest) for file, digest in models if file and digest),
-        *(Artefact(store.outputs_folder / file, digest) for file, digest in outputs),
+        Artefact(folder / file, digest)
+        for folder, named in ((store.models_folder, models), (store.outputs_folder, outputs))
+        for file, digest in named
+        if file and digest and Path(file).name == file  # of a database that was tampered with: nothing elsewhere
     ]
+
+
+def remove_damaged(store: Store, file: Path) -> None:
+    """Deletes a file that is not what its row names; not one that was written anew meanwhile."""
+    if not any(is_intact(file, artefact.digest) for artefact in artefacts(store) if artefact.file == file):
+        file.unlink(missing_ok=True)
 
 
 def unnamed_files(store: Store) -> list[Path]:

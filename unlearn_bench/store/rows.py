@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -100,23 +100,40 @@ def time_of_asking(session: Session) -> datetime:
     return now if latest is None or latest < now else latest + timedelta(microseconds=1)
 
 
-def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | None = None) -> None:
-    """Adds a run with all that belongs to it, in place of one of its key, but no failed one in place of a done.
+def add_values(session: Session, row: RunRow, run: NewRun, names: Collection[str]) -> None:
+    """Adds values of another database's record of a run to ours."""
+    for metric in sorted(run.metrics, key=lambda metric: metric.name):
+        if metric.name in names:
+            _describe(session, MetricRow(**asdict(metric)), keep=True)
+            row.values.append(ValueRow(metric=metric.name, version=metric.version, value=run.values[metric.name]))
 
-    A run of another database comes with the times at which it was ``made``, finished and last asked for. What is known
-    here of its method, metrics, model and outputs then stays as it is.
+
+def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | None = None) -> None:
+    """Adds a run with all that belongs to it, in place of one of its key, but only a done one in place of a done.
+
+    Values of the same weights that are not measured now, such as of a plug-in, stay. A run of another database comes
+    with the times at which it was ``made``, finished and last asked for. What is known here of its method, metrics,
+    model and outputs then stays as it is.
     """
     previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
-    if previous and previous.status == "done" and run.status == "failed":
+    if previous and previous.status == "done" and run.status != "done":
         return
     for metric in sorted(run.metrics, key=lambda metric: metric.name):  # one order for all, or two could wait in turn
         _describe(session, MetricRow(**asdict(metric)), keep=made is not None)
     _describe(session, MethodRow(**asdict(run.method)), keep=made is not None)
     dataset = dataset_of(session, run)
     forget_set = forget_set_of(session, run, dataset)
+    before = previous.model.weights_digest if previous and previous.model else None
     model = put_model(session, run.model, keep=made is not None) if run.model else None
     outputs = put_outputs(session, run.outputs, keep=made is not None) if run.outputs else None
     finished, asked = made or (datetime.now(timezone.utc), time_of_asking(session))
+    kept: list[ValueRow] = []
+    if previous and run.status == "done" and before == (model.weights_digest if model else None):
+        kept = [
+            ValueRow(metric=value.metric, version=value.version, value=value.value)
+            for value in previous.values
+            if value.metric not in run.values
+        ]
     if previous:
         session.delete(previous)
         session.flush()
@@ -144,7 +161,7 @@ def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | Non
         **asdict(run.environment),
     )
     versions = {metric.name: metric.version for metric in run.metrics}
-    row.values = [
+    row.values = kept + [
         ValueRow(metric=name, version=versions.get(name, ""), value=value) for name, value in run.values.items()
     ]
     session.add(row)
