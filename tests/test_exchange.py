@@ -26,7 +26,7 @@ from unlearn_bench.metrics import metrics
 from unlearn_bench.models import build
 from unlearn_bench.outputs import arrange, predict_all
 from unlearn_bench.progress import silent
-from unlearn_bench.store import Store
+from unlearn_bench.store import Store, foreign
 from unlearn_bench.store.exchange import FORMAT, export_runs, import_runs
 from unlearn_bench.store.records import ModelRecord, NewRun, OutputsRecord
 from unlearn_bench.tracking import send_to_mlflow
@@ -120,6 +120,44 @@ def test_a_run_with_more_metrics_takes_the_place_of_its_like(
     assert ours.run(run.spec.key).values == {"da": 0.5, "lp_forget": 80.0}
 
 
+def test_metrics_that_only_we_have_stay(bench: Bench, stores: tuple[Store, Store], tmp_path: Path) -> None:
+    ours, theirs = stores
+    run = new_run(bench, "ft", "3", (0.5, 80.0))
+    ours.record(run)
+    extra = replace(METRICS[0], name="extra")
+    theirs.record(replace(run, metrics=(METRICS[1], extra), values={"lp_forget": 80.0, "extra": 7.0}))
+    export_runs(theirs, tmp_path / "theirs.parquet")
+    assert import_runs(ours, tmp_path / "theirs.parquet").extended == 1
+    assert ours.run(run.spec.key).values == {"da": 0.5, "lp_forget": 80.0, "extra": 7.0}
+    assert import_runs(ours, tmp_path / "theirs.parquet").known == 3
+
+
+def test_what_is_done_is_not_given_up_for_what_is_not(
+    bench: Bench, stores: tuple[Store, Store], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    theirs.record(new_run(bench, "ft", "1", (0.0, 0.0), status="diverged"))
+    export_runs(theirs, tmp_path / "theirs.parquet")
+    merged = import_runs(ours, tmp_path / "theirs.parquet", "replace")
+    assert (len(merged.conflicts), merged.replaced) == (1, 0)
+    assert {run.method: run.values for run in ours.runs() if run.forget == "1"}["ft"] == {"da": 0.5, "lp_forget": 80.0}
+
+
+def test_a_file_that_stands_for_gigabytes_is_refused(
+    stores: tuple[Store, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One long text, said once and meant a thousand times."""
+    file = tmp_path / "theirs.parquet"
+    export_runs(stores[1], file)
+    table = pq.read_table(file)
+    row = {**table.to_pylist()[0], "record": "x" * 2**20}
+    pq.write_table(pa.Table.from_pylist([row] * 1000, table.schema), file)
+    assert file.stat().st_size < 2**20
+    monkeypatch.setattr(foreign, "LARGEST", 100 * 2**20)
+    with pytest.raises(StoreError, match="over 104,857,600 bytes decompressed"):
+        import_runs(stores[0], file)
+
+
 def test_an_older_definition_of_a_metric_does_not_hide_ours(
     bench: Bench, stores: tuple[Store, Store], tmp_path: Path
 ) -> None:
@@ -163,6 +201,13 @@ def changed(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Callabl
     return write
 
 
+def rewritten(file: Path, change: Callable[[str], str]) -> None:
+    table = pq.read_table(file)
+    rows = table.to_pylist()
+    rows[0]["record"] = change(rows[0]["record"])
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), file)
+
+
 UNTRUE: dict[str, tuple[Callable[[Path], None], str]] = {
     "another spec": (changed(lambda _row, record: record["spec"].update(seed=7)), "is not that of what the run says"),
     "another data set": (
@@ -173,6 +218,27 @@ UNTRUE: dict[str, tuple[Callable[[Path], None], str]] = {
     "not finite": (changed(lambda row, _record: row.update(da=float("inf"))), "not finite"),
     "a status": (changed(lambda row, _record: row.update(status="perfect")), "the status is 'perfect'"),
     "values of a failure": (changed(lambda row, _record: row.update(status="failed")), "of a run that is not done"),
+    "endless": (
+        lambda file: rewritten(
+            file, lambda text: text.replace('"evaluation_seconds": ', '"evaluation_seconds": 1e999, "x": ')
+        ),
+        "the number 1e999",
+    ),
+    "huge": (changed(lambda _row, record: record.update(forget_images=10**30)), "the number 1000"),
+    "of another type": (changed(lambda _row, record: record.update(changed_options="zz")), "changed_options"),
+    "a list for a model": (changed(lambda _row, record: record.update(model=[])), "ModelRecord"),
+    "predictions of no class": (
+        changed(lambda _row, record: record.update(predicted={"retain": [[0, 99, 1]]})),
+        "predictions of classes",
+    ),
+    "words that a terminal obeys": (
+        changed(lambda _row, record: record["method"].update(label="x\x1b[2J")),
+        "the words 'x",
+    ),
+    "a path as a key": (
+        changed(lambda _row, record: record["model"].update(key="/tmp/x", file="/tmp/x.safetensors")),
+        "the key '/tmp/x'",
+    ),
     "a time to come": (
         changed(lambda _row, record: record.update(asked_at="9999-12-31T23:59:59.999999+00:00")),
         "the time '9999-12-31T23:59:59.999999+00:00'",

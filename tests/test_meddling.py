@@ -164,7 +164,7 @@ def _forgotten() -> Iterator[None]:
 def test_what_runs_is_what_was_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not bytecode that lies about: a file of the same time and size may have been changed."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    file = tmp_path / "measuring.py"
+    file = tmp_path / "plugged_x.py"
     text = (
         "from unlearn_bench.metrics import metric\n"
         "@metric(label='X', bounds=(0, 1), better='higher', source='')\n"
@@ -178,7 +178,7 @@ def test_what_runs_is_what_was_hashed(tmp_path: Path, monkeypatch: pytest.Monkey
     import importlib
 
     sys.path.insert(0, str(tmp_path))
-    importlib.import_module("measuring")  # which writes bytecode
+    importlib.import_module("plugged_x")  # which writes bytecode
     sys.path.pop(0)
     assert list((tmp_path / "__pycache__").glob("*.pyc"))
     metrics._entries.pop("extra_x")

@@ -149,6 +149,31 @@ def test_writing_leaves_every_other_character(tmp_path: Path, before: str, after
         )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{version: 1, expectations: {}, tables: {}}\n",
+        "{version: 1}\n",
+        "version: 1\nexpectations: &e {}\nagain: *e\n",
+    ],
+)
+def test_a_file_whose_section_cannot_be_replaced_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    file, entry = tmp_path / "b.yaml", regression.record(EMPTY, {0: table_of({"muda": (0.7, 80.0)})}, "")
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"The section 'expectations' of b\.yaml cannot be replaced"):
+        write_expectations(file, {"demo": entry})
+    assert file.read_text() == text
+    assert [each.name for each in tmp_path.iterdir()] == ["b.yaml"]
+
+
+@pytest.mark.parametrize(("value", "place"), [("[1, 1, .inf]", "muda.da"), ("[1, .nan, 0]", "muda.da")])
+def test_expectations_that_anything_would_meet_are_refused(tmp_path: Path, value: str, place: str) -> None:
+    entry = f"{{table: A, profile: demo, forget: ['1'], seeds: [0], tolerance: {{}}, measured: '', values: {{muda: {{da: {value}}}}}}}"
+    (tmp_path / "b.yaml").write_text(f"expectations:\n  demo: {entry}\n")
+    with pytest.raises(ConfigError, match=place):
+        read_expectations(tmp_path / "b.yaml")
+
+
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("tables: {}\n")
     with pytest.raises(ConfigError, match="no key 'expectations'"):

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from conftest import new_run
+from sqlalchemy import delete
 
 from unlearn_bench.bench import Bench
 from unlearn_bench.errors import MissingRunError, OptionError
 from unlearn_bench.report.render import to_csv, to_json, to_latex, to_markdown, to_text, write_file
 from unlearn_bench.report.tables import Table
+from unlearn_bench.store.tables import RunRow
 
 VALUES = {
     "original": [(0.3, 90.0), (0.5, 94.0)],
@@ -122,6 +124,9 @@ def row_of(table: Table, method: str) -> str:
 
 def test_a_diverged_run_enters_no_mean_and_never_wins(filled: Bench) -> None:
     own = OPTIONS["muda"]
+    filled.store.write(
+        lambda session: session.execute(delete(RunRow).where(RunRow.method == "muda", RunRow.forget == "3"))
+    )
     record(filled, "muda", "3", (0, 0), "diverged", options=own)
     table = filled.table("3")
     # against the retrained model on the same configuration: |0.7 − 0.8| and |66 − 60|

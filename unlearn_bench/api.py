@@ -97,7 +97,8 @@ def load_results(
 
     Returns:
         A row for each run: ``run``, ``key``, ``method``, ``dataset``, ``setting``, ``forget``, ``seed``, ``profile``,
-        ``status``, ``error``, ``options`` (dict), ``finished_at`` (UTC), ``seconds`` and ``images`` (what the method
+        ``status``, ``error``, ``options`` (dict), ``trial`` (of ``tune``, measured on what it held out), ``traced``
+        (for a figure of curves), ``finished_at`` (UTC), ``seconds`` and ``images`` (what the method
         cost), ``code_version``, ``machine``; then a column for each metric, in its own unit, NaN where not measured.
 
     Raises:
@@ -171,6 +172,8 @@ def _frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
             "status": each.status,
             "error": each.error,
             "options": each.options,
+            "trial": each.spec["experiment"]["held_out"] > 0,
+            "traced": each.spec["experiment"]["trace_every"] > 0,
             "finished_at": each.finished_at,
             "seconds": each.model.method_seconds if each.model else float("nan"),
             "images": each.model.forward_images + each.model.backward_images if each.model else 0,

@@ -21,7 +21,7 @@ Scalar = bool | int | float | str
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DatasetEntry(_Strict):
@@ -48,11 +48,11 @@ class Profile(_Strict):
     subset: dict[str, Subset] = Field(default={}, description="by data set")
     setting: str = "class"
     settings: dict[str, dict[str, Scalar]] = Field(default={}, description="by setting, its options, every one")
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1)
     model: dict[str, Scalar]
     recipe: dict[str, Scalar]
     precision: Precision = "float32"
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     options: dict[str, dict[str, Scalar]] = {}
 
 

@@ -107,4 +107,5 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Returns the one sentence for a name that stands for nothing."""
     names = sorted(known)
-    return UnknownNameError(f"No {kind} named '{name}'.{did_you_mean(name, names)} Known: {', '.join(names)}.")
+    own = f" A {kind} of yours comes with --plugin FILE." if kind in ("method", "metric") else ""
+    return UnknownNameError(f"No {kind} named '{name}'.{did_you_mean(name, names)} Known: {', '.join(names)}.{own}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from unlearn_bench.artefacts import durable
 from unlearn_bench.errors import ConfigError
@@ -31,9 +31,9 @@ class Expected(NamedTuple):
         spread: their sample standard deviation; 0 for a single seed.
     """
 
-    value: float
-    mean: float
-    spread: float
+    value: FiniteFloat
+    mean: FiniteFloat
+    spread: Annotated[FiniteFloat, Field(ge=0)]
 
 
 class Expectation(BaseModel):
@@ -44,7 +44,7 @@ class Expectation(BaseModel):
     profile: str
     forget: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1, description="measured; a check measures the first again")
-    tolerance: dict[str, float] = Field(
+    tolerance: dict[str, Annotated[FiniteFloat, Field(ge=0)]] = Field(
         description="by metric, in its unit: a smaller difference is never a regression"
     )
     measured: str = Field(description="by what, on what, when")
@@ -107,13 +107,27 @@ def write_expectations(file: Path, expectations: dict[str, Expectation]) -> None
 
     Raises:
         FileError: the file cannot be written.
-        ConfigError: it is not YAML.
+        ConfigError: it is not YAML, or the section cannot be replaced in it, as in ``{...}`` in one line.
     """
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     before, after = _around(text) if text and read_yaml(file) is not None else (text, "")
     gap = "\n" if before and not before.endswith("\n\n") else ""
+    rest = _rest(read_yaml(file)) if text else {}
     with durable(file) as part:
         part.write_text(before + gap + _written(expectations) + after, encoding="utf-8")
+        try:
+            holds = read_expectations(part) == expectations and _rest(read_yaml(part)) == rest
+        except ConfigError:
+            holds = False
+        if not holds:
+            raise ConfigError(
+                f"The section '{SECTION}' of {file.name} cannot be replaced where it stands. Give it its own lines, or "
+                "name another file with --expectations."
+            )
+
+
+def _rest(content: object) -> dict[object, object]:
+    return {key: value for key, value in content.items() if key != SECTION} if isinstance(content, dict) else {}
 
 
 def _around(text: str) -> tuple[str, str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from unlearn_bench.config import Benchmarks, FigureEntry, Measured, Row, Scalar, Subset
 from unlearn_bench.errors import OptionError, did_you_mean, unknown_name
-from unlearn_bench.spec import Experiment
+from unlearn_bench.spec import Experiment, recorded_name
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,3 @@ def select(
         options=dict(chosen.options),
         given=given,
     )
-
-
-def recorded_name(source: str) -> str:
-    """Returns a data set's name in the record: of ``folder:PATH`` the last part only, since a record may be shared."""
-    kind, _, path = source.partition(":")
-    return f"{kind}:{Path(path).expanduser().resolve().name}" if path else kind

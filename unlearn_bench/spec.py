@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from unlearn_bench.errors import DataError, did_you_mean
 
+LONGEST_NUMBER = 12  # digits that a class or a number of images may have
 THEN = ">"  # between the requests of a sequence, each of which starts from the model that the one before it left
 
 
@@ -50,12 +52,35 @@ def random_subset(words: str) -> str:
     >>> random_subset("10 %")
     '10%#1'
     """
-    found = re.match(r"(\d+(?:\.\d+)?)\s*(%?)\s*(?:#\s*(\d+))?$", words.strip())
+    digits = rf"\d{{1,{LONGEST_NUMBER}}}"
+    found = re.match(rf"({digits}(?:\.{digits})?)\s*(%?)\s*(?:#\s*({digits}))?$", words.strip())
     if found is None or not (found[2] or found[1].isdecimal()):
         raise DataError(
             f"The forget set '{words}' is no random subset. Give a share such as 10%, or a number of images."
         )
     return f"{float(found[1]):g}%#{found[3] or 1}" if found[2] else f"{int(found[1])}#{found[3] or 1}"
+
+
+def user_folder(words: str) -> Path:
+    """Returns the folder that a user's words mean, ``~`` written out.
+
+    Raises:
+        DataError: no path that a system could have.
+    """
+    try:
+        return Path(words).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as problem:
+        raise DataError(f"The folder {words!r} cannot be looked for: {problem}. Name another one.") from None
+
+
+def recorded_name(source: str) -> str:
+    """Returns a data set's name in the record: of ``folder:PATH`` the last part only, since a record may be shared.
+
+    Raises:
+        DataError: see :func:`user_folder`.
+    """
+    kind, _, path = source.partition(":")
+    return f"{kind}:{user_folder(path).name}" if path else kind
 
 
 def sequence_of(words: str) -> list[str]:
@@ -84,7 +109,8 @@ def canonical_forget(
 
 def _class_label(word: str, classes: Sequence[str], dataset: str) -> int:
     found = {label for label, name in enumerate(classes) if name == word}
-    found |= {int(word)} if word.isdecimal() and int(word) < len(classes) else set()
+    number = int(word) if word.isdecimal() and len(word) < LONGEST_NUMBER else len(classes)
+    found |= {number} if number < len(classes) else set()
     if len(found) == 1:
         return found.pop()
     if found:
@@ -93,9 +119,10 @@ def _class_label(word: str, classes: Sequence[str], dataset: str) -> int:
             f"'{word}' is the name of class {by_name} of {dataset}, and the number of class '{classes[int(word)]}'. "
             "Rename the classes so that a number means one of them."
         )
+    near = "" if word.isdecimal() else did_you_mean(word, classes)
     raise DataError(
         f"Class '{word}' is not in {dataset}: expected 0 to {len(classes) - 1} or a name of "
-        f"{', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}.{did_you_mean(word, classes)}"
+        f"{', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}.{near}"
     )
 
 

@@ -78,6 +78,8 @@ def audit(
     values: dict[str, list[dict[str, float]]] = {}
     inputs: list[Input] = []
     states: dict[str, dict[str, torch.Tensor]] = {}
+    for path in [path for paths in files.values() for path in paths]:
+        read_weights(network.module, path, architecture)  # what does not fit is told before anything is measured
     for role, paths in files.items():
         for path in paths:
             progress("models", len(inputs), total)
@@ -104,7 +106,7 @@ def audit(
         command=_command(locals()),
         measured=measured,
         changed=_changed(moved, len(states["unlearned"]), network.head),
-        judgement=judge(measured, moved, len(retrained), network.head, setting == "class"),
+        judgement=judge(measured, moved, len(retrained), network.head, setting == "class", classes=len(images.classes)),
     )
 
 

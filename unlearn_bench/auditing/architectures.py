@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.errors import OptionError, did_you_mean, unknown_name
+from unlearn_bench.errors import OptionError, UserError, did_you_mean, unknown_name
 from unlearn_bench.models import build, models
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -175,10 +175,12 @@ def _build(name: str, options: Mapping[str, Any], dataset: Dataset) -> nn.Module
     arguments = {"num_classes": len(dataset.classes), **{key: _value(value) for key, value in options.items()}}
     try:
         if source == "torchvision":
+            from torchvision import models as classifiers
             from torchvision.models import get_model, list_models
 
-            if function not in list_models():
-                raise OptionError(f"torchvision has no model '{function}'.{did_you_mean(function, list_models())}")
+            names = list_models(module=classifiers)  # not detectors and the like, which fetch the weights of a part
+            if function not in names:
+                raise OptionError(f"torchvision has no classifier '{function}'.{did_you_mean(function, names)}")
             return get_model(function, weights=None, **arguments)
         if source == "timm":
             timm = _timm()
@@ -186,9 +188,11 @@ def _build(name: str, options: Mapping[str, Any], dataset: Dataset) -> nn.Module
                 raise OptionError(f"timm has no model '{function}'.{did_you_mean(function, timm.list_models())}")
             return timm.create_model(function, pretrained=False, **arguments)
         return _from_factory(name, source, function, {key: arguments[key] for key in options})
-    except (TypeError, ValueError, AssertionError) as problem:
+    except UserError:
+        raise
+    except (Exception, SystemExit) as problem:  # anyone's code
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise OptionError(f"The architecture {name} refuses its options: {reason}. Change --set.") from None
+        raise OptionError(f"The architecture {name} cannot be built: {reason}. Change --set or mend it.") from None
 
 
 def _value(given: Any) -> Any:

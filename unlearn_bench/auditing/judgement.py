@@ -9,6 +9,7 @@ from unlearn_bench.report.audit import Judgement, Measured, Verdict
 from unlearn_bench.report.fooled import CREDIT
 
 TOLERANCE = {"%": 1.0, "": 0.01}  # by unit: a difference that a rounding of a table would hide
+LITTLE_SKILL = 2.0  # times the accuracy of a guess: below it, a model has learned hardly anything
 DAMAGE = 5.0  # points of retained accuracy whose loss is named
 
 VERDICTS: dict[Verdict, str] = {
@@ -23,7 +24,14 @@ VERDICTS: dict[Verdict, str] = {
 }
 
 
-def judge(measured: Sequence[Measured], moved: Sequence[str], references: int, head: str, is_class: bool) -> Judgement:
+def judge(
+    measured: Sequence[Measured],
+    moved: Sequence[str],
+    references: int,
+    head: str,
+    is_class: bool,
+    classes: int | None = None,
+) -> Judgement:
     """Returns the verdict.
 
     With a retrained model, a metric of the forget set speaks where original and retrained differ by more than its
@@ -36,6 +44,7 @@ def judge(measured: Sequence[Measured], moved: Sequence[str], references: int, h
         references: number of retrained models.
         head: name of the layer that makes the logits; empty where it is not known.
         is_class: whether the forget set is whole classes.
+        classes: how many there are, which says how often a guess is right; None where that is not known.
     """
     about = [each for each in measured if each.about == "forget"]
     evidence = []
@@ -43,6 +52,10 @@ def judge(measured: Sequence[Measured], moved: Sequence[str], references: int, h
         return Judgement("unchanged", VERDICTS["unchanged"], ("Both files hold the same weights, bit for bit.",))
     if head and all(name.startswith(f"{head}.") for name in moved):
         evidence.append(f"Only {head} was changed, so the features are the original's by construction.")
+    if classes is not None:
+        evidence += _of_little_skill(measured, classes)
+    if references == 1:
+        evidence.append("One retrained model gives no noise floor: how far two of them differ is not known here.")
     verdict, more = _against_retrained(about) if references else _against_original(about)
     bound = next((each for each in about if each.name == "acc_forget"), None)
     if not references and is_class and bound is not None and bound.unlearned > TOLERANCE["%"]:
@@ -92,6 +105,22 @@ def _against_original(about: Sequence[Measured]) -> tuple[Verdict, list[str]]:
     if not any(left["features"]):
         return ("only the name" if any(left["logits"]) else "unchanged"), evidence
     return "moved", evidence
+
+
+def _of_little_skill(measured: Sequence[Measured], classes: int) -> list[str]:
+    """Returns a warning of each role whose models are hardly better than a guess: then little can be read at all."""
+    accuracy = next((each for each in measured if each.name == "acc_retain"), None)
+    if accuracy is None:
+        return []
+    roles = {"original": (accuracy.original,), "retrained": accuracy.retrained}
+    guess = 100 / classes
+    return [
+        f"The {role} model names {value:.1f} % of the retained test images rightly, where a guess names {guess:.1f} %: "
+        "it has learned hardly anything, and what is compared with it says little."
+        for role, found in roles.items()
+        for value in found
+        if value < LITTLE_SKILL * guess
+    ]
 
 
 def _damage(measured: Sequence[Measured], references: int) -> list[str]:

@@ -17,6 +17,8 @@ from unlearn_bench.errors import CheckpointError
 PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")  # under which training loops save
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of parallel, compiled and wrapped networks
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 SHOWN = 3  # names in a message
 
 
@@ -50,11 +52,28 @@ def read_weights(network: nn.Module, file: Path, architecture: str) -> dict[str,
             "(--architecture, --set) that the weights are of."
         )
     for name, value in found.items():
+        _check_kind(name, value, network.state_dict().get(name), file)
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise CheckpointError(f"{file.name} holds numbers that are not finite, in {name}. Give weights that are.")
     network.load_state_dict(found, strict=False)  # but for counters of batches, nothing is lacking
     network.eval()
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _check_kind(name: str, value: Tensor, expected: Tensor | None, file: Path) -> None:
+    """Checks that a tensor's numbers mean themselves: whole numbers of a quantised network would be read as weights."""
+    kind = next((word for word in ("is_meta", "is_quantized", "is_complex") if _is(value, word)), "")
+    floating = expected is None or expected.is_floating_point()
+    if kind or value.layout is not torch.strided or value.dtype not in (FLOATS if floating else WHOLE):
+        shown = str(value.dtype).removeprefix("torch.")
+        dense = "" if value.layout is torch.strided and not kind else f" ({kind.removeprefix('is_') or value.layout})"
+        wanted = "float16, bfloat16, float32 or float64" if floating else "whole numbers"
+        raise CheckpointError(f"{file.name} holds {name} as {shown}{dense}, expected {wanted}, dense. Save it so.")
+
+
+def _is(value: Tensor, word: str) -> bool:
+    found = getattr(value, word)
+    return bool(found() if callable(found) else found)
 
 
 def _read(file: Path) -> Any:

@@ -5,8 +5,12 @@ A command lives in the file of its kind; importing the file adds it.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from typing import Any, TextIO
@@ -34,11 +38,14 @@ def main() -> None:
     logbook.start(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a legacy code page lacks the paper's symbols
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a file's name may be no text at all
+    if threading.current_thread() is threading.main_thread():  # as a cluster ends a job: like Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.showwarning = _show_warning
     usage_error: Any = typer.BadParameter.__mro__[1]  # click's UsageError, which newer typers carry within themselves
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except UserError as problem:
         _show_traceback()
         typer.echo(str(problem), err=True)
@@ -53,8 +60,12 @@ def main() -> None:
         code = 130
     except Exception as problem:
         _show_traceback()
-        typer.echo(_bug(problem), err=True)
-        code = 1
+        full = isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EIO) and not problem.filename
+        says = f"The output cannot be written: {problem.strerror}. Make room." if full else _bug(problem)  # type: ignore[attr-defined]  # of an OSError
+        typer.echo(says, err=True)
+        code = 2 if full else 1
+        if full:
+            os._exit(code)  # else Python would try to write what is left once more
     if code == 130:  # typer may have made an Exit of the interrupt
         typer.echo("Interrupted. What is done is recorded; the same command goes on from there.", err=True)
     sys.exit(code if isinstance(code, int) else 0)

@@ -43,7 +43,8 @@ Then = Annotated[
     list[str] | None,
     typer.Option("--then", help="A later request: starts from the model after the one before. Repeatable."),
 ]
-Seed = Annotated[list[int] | None, typer.Option("--seed", help="Seed of a configuration. Repeatable.")]
+MOST = 2**63 - 1  # what a database's integers hold
+Seed = Annotated[list[int] | None, typer.Option("--seed", min=0, max=MOST, help="Seed of a configuration. Repeatable.")]
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of data sets; default: UNLEARN_BENCH_DATA, else data/ by benchmarks.yaml."),

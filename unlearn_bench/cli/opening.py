@@ -88,6 +88,7 @@ def carry_out(
     from unlearn_bench.bench import Machinery
     from unlearn_bench.report.listing import list_values
     from unlearn_bench.report.notes import given_words, remarks_on
+    from unlearn_bench.report.render import one_line
     from unlearn_bench.terminal import Watch
 
     entries: list[Measured] = [bench.benchmarks.table(name) for name in tables]
@@ -104,7 +105,7 @@ def carry_out(
         found = [run for run in bench.recorded(outcome.runs) if run.method in show]
         typer.echo(list_values(found, bench.store.metrics()))
         for remark in remarks_on(bench.selection, show):
-            typer.echo(remark)
+            typer.echo(one_line(remark))
     for name in tables:
         typer.echo("")
         show_table(bench.table(name), "text")

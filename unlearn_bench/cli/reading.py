@@ -162,7 +162,7 @@ def runs(
     status: Annotated[str | None, typer.Option("--status", help="Only done, failed or diverged.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only this data set.")] = None,
     forget: Annotated[str | None, typer.Option("--forget", help="Only this forget set.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Only this seed.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=arg.MOST, help="Only this seed.")] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="Only this profile.")] = None,
     sort: Annotated[
         str, typer.Option("--sort", help="A column, or a metric; finished: the newest first.")

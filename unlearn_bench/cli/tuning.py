@@ -72,6 +72,8 @@ def tune(
     typer.echo(plain_table(header, body))
     if len(ranked) > SHOWN:
         typer.echo(f"The best {SHOWN} of {len(ranked)}; all are recorded.")
+    if not any(trial.usable for trial in ranked):
+        typer.echo("None of these settings is usable: each damages what is retained. The least bad is chosen.")
     write_tuned(file, method, chosen)
     options = ", ".join(f"{name} {value}" for name, value in chosen.options.items()) or "the method's defaults"
     typer.echo(f"{method}: {options}; {chosen.sentence}. Written to {file}; use it with --options {file}")

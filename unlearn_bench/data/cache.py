@@ -50,7 +50,9 @@ def folder() -> Path:
 
 
 def _fingerprint(reader: DatasetReader, files: list[Path]) -> str:
-    states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)]
+    # a name may hold bytes that are no text
+    names = [(str(file.resolve()).encode(errors="backslashreplace").decode(), file.stat()) for file in sorted(files)]
+    states = [(name, state.st_size, state.st_mtime_ns) for name, state in names]
     return digest_of([VERSION, reader.name, reader.revision, states])
 
 

@@ -10,12 +10,13 @@ from unlearn_bench.data import Labels, Location, Pixels, Splits, dataset
 from unlearn_bench.data.decode import decode
 from unlearn_bench.data.loading import split_by_hash
 from unlearn_bench.errors import DataError
+from unlearn_bench.spec import user_folder
 
 TEST_NAMES = ("test", "val", "valid", "validation")
 
 
 def _root(location: Location) -> Path:
-    root = Path(location.path).expanduser()
+    root = user_folder(location.path)
     if not location.path or not root.is_dir():
         raise DataError(
             f"There is no folder '{location.path}'. Name one that holds a folder of images for each class: folder:PATH."

@@ -19,6 +19,7 @@ from torch import Tensor
 from unlearn_bench.data import Dataset, Images, Labels, Location, Pixels, Splits, datasets
 from unlearn_bench.errors import DataError
 from unlearn_bench.progress import Progress, silent
+from unlearn_bench.spec import recorded_name
 
 LONGEST_NAME = 200  # characters of a class name
 
@@ -50,13 +51,17 @@ def load(
 
     kind, _, path = name.partition(":")
     reader = datasets.get(kind)
-    found = cached(reader, Location(folder, path, download, progress))
+    recorded = recorded_name(name)
+    try:
+        found = cached(reader, Location(folder, path, download, progress))
+    except OSError as problem:
+        raise DataError(f"{name} cannot be read: {problem.strerror}: {problem.filename}. Mend that.") from None
     train, test = (_images(found, split) for split in ("train", "test"))
     train = _thin(train, train_per_class, found.classes, "training")
     test = _thin(test, test_per_class, found.classes, "test")
     scaled = train.pixels.float().div_(255)
     return Dataset(
-        name=f"{kind}:{Path(path).expanduser().resolve().name}" if path else kind,
+        name=recorded,
         train=train,
         test=test,
         classes=found.classes,

@@ -177,6 +177,10 @@ def _in_processes(
                 schedule.give_back(task)
                 finished(task.title, status, error)
                 looked = -WAIT_SECONDS  # what waited for it may start
+    except KeyboardInterrupt:  # which workers need not have been sent
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         while wait(running, timeout=POLL_SECONDS).not_done:  # a worker ends once all that it reports is read
@@ -209,7 +213,8 @@ _worker: dict[str, Any] = {}  # of a worker process: its runner and its way to r
 
 
 def _start_worker(url: str, dataset: Dataset, device: str, reports: Any, plugins: Mapping[Path, str]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word; the parent speaks
+    for kind in (signal.SIGINT, signal.SIGTERM):  # either ends a worker without a word; the parent speaks
+        signal.signal(kind, signal.SIG_DFL)
     warnings.simplefilter("ignore", PluginWarning)  # likewise
     threading.Thread(target=_end_with_parent, daemon=True).start()
     reports.cancel_join_thread()  # nor does what nobody reads any more keep a worker

@@ -14,6 +14,9 @@ from unlearn_bench.registry import Entry, Registry
 T = TypeVar("T")
 Reads = Literal["features", "logits"]
 About = Literal["forget", "retain"]
+# columns of exported and loaded runs
+TAKEN = {"run", "key", "status", "method", "dataset", "setting", "forget", "profile", "seed", "record", "finished_at"}
+TAKEN |= {"error", "options", "seconds", "images", "trial", "traced", "code_version", "machine"}
 Better = Literal["higher", "lower", "near retrained"]
 
 
@@ -64,6 +67,8 @@ def metric(
     """Registers a metric under its function's name; see :class:`Metric` for what is said of it."""
 
     def register(function: Callable[[ModelOutputs], float]) -> Callable[[ModelOutputs], float]:
+        if function.__name__ in TAKEN:
+            raise ValueError(f"a metric cannot be named '{function.__name__}', as a column of every run is")
         says: dict[str, Any] = {
             "reads": reads,
             "about": about,

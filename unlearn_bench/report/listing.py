@@ -13,6 +13,7 @@ from tabulate import tabulate
 from unlearn_bench.config import Row
 from unlearn_bench.errors import unknown_name
 from unlearn_bench.report.intervals import backdoor_intervals
+from unlearn_bench.report.render import one_line
 from unlearn_bench.report.tables import comparable_runs, runs_of_row
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
@@ -20,8 +21,9 @@ from unlearn_bench.store.records import Counts, MetricRecord, RunRecord
 
 
 def plain_table(header: Sequence[str], body: Sequence[Sequence[Any]]) -> str:
-    """Returns a table for a terminal, values as they are."""
-    return tabulate([[str(cell) for cell in row] for row in body], header, tablefmt="simple", disable_numparse=True)
+    """Returns a table for a terminal, numbers as they are; no word in it moves the cursor."""
+    plain = [[one_line(str(cell)) for cell in row] for row in body]
+    return tabulate(plain, [one_line(name) for name in header], tablefmt="simple", disable_numparse=True)
 
 
 Listing = tuple[list[str], list[list[Any]]]  # header and body
@@ -137,15 +139,16 @@ def describe_run(
         ("seed", run.seed),
         ("model", _pairs(run.spec["experiment"]["model"])),
         ("recipe", _pairs(run.spec["experiment"]["recipe"])),
-        ("precision", f"{run.precision}, {run.spec['experiment']['threads']} CPU threads"),
+        ("precision", f"{run.precision}, CPU threads: {run.spec['experiment']['threads']}"),
         ("profile", run.profile),
-        ("held out", f"{run.spec['experiment']['held_out']:g} of D_f and of D'_r, measured in place of all else"),
         ("finished", f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("code", run.environment.code_version),
         ("packages", _pairs(run.environment.packages)),
         ("machine", f"{run.environment.device} on {run.environment.machine}"),
         ("evaluation", f"{run.evaluation_seconds:.2f} s"),
     ]
+    if held_out := run.spec["experiment"]["held_out"]:
+        lines.append(("held out", f"{held_out:g} of D_f and of D'_r, measured in place of all else"))
     if run.model:
         memory = f"{run.model.peak_memory_bytes / 2**20:.0f} MiB" if run.model.peak_memory_bytes else "not known"
         lines += [
@@ -163,7 +166,8 @@ def describe_run(
     for name, value in sorted(run.values.items()):
         more = f" ({intervals[name]})" if name in intervals else ""
         lines.append((name, f"{value!r} {metrics[name].unit}".strip() + more))
-    return tabulate(lines, tablefmt="plain", disable_numparse=True)
+    plain = [(one_line(name), one_line(str(value))) for name, value in lines]
+    return tabulate(plain, tablefmt="plain", disable_numparse=True)
 
 
 @dataclass(frozen=True)

@@ -61,14 +61,14 @@ class Database:
                     schema.create(connection)
             schema.bring_up(self._engine, self._writer, self.path, self.shown_url)
             self._file = _identity(self.path) if self.path else None
-        except (ArgumentError, NoSuchModuleError):
+        except (ArgumentError, NoSuchModuleError, ValueError, TypeError):  # the latter of a port or an option in it
             raise StoreError(
                 f"'{without_password(url)}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
             ) from None
         except ModuleNotFoundError as problem:
             raise StoreError(
                 f"The database {self.shown_url} needs the Python module '{problem.name}', which is not installed. "
-                "Install it, or give --db sqlite:///FILE."
+                "Install it (PostgreSQL: pip install 'unlearn-bench[postgres]'), or give --db sqlite:///FILE."
             ) from None
         except (SQLAlchemyError, OSError) as problem:
             raise StoreError(f"The database {self.shown_url} cannot be opened: {_reason(problem)}.") from None

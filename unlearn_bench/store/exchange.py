@@ -7,11 +7,8 @@ Checkpoints and outputs stay where they are: their names and SHA-256 travel, and
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,24 +17,12 @@ from sqlalchemy.orm import Session, joinedload, selectinload, undefer
 
 from unlearn_bench.artefacts import durable
 from unlearn_bench.errors import StoreError
-from unlearn_bench.spec import Experiment, RunSpec
 from unlearn_bench.store import Store
-from unlearn_bench.store.records import (
-    DatasetRecord,
-    Environment,
-    MethodRecord,
-    MetricRecord,
-    ModelRecord,
-    NewRun,
-    OutputsRecord,
-)
+from unlearn_bench.store.foreign import FORMAT, read_runs
+from unlearn_bench.store.records import NewRun
 from unlearn_bench.store.rows import add_values, columns, model_record, outputs_record, put_run
 from unlearn_bench.store.tables import MethodRow, MetricRow, ModelRow, RunRow
 
-FORMAT = "unlearn-bench runs 1"
-LARGEST = 4 * 2**30  # bytes of a file, decompressed
-DIGEST = re.compile(r"[0-9a-f]{64}")
-STATUSES = ("done", "failed", "diverged")
 OnConflict = Literal["keep", "replace", "refuse"]
 
 
@@ -101,7 +86,7 @@ def import_runs(store: Store, file: Path, on_conflict: OnConflict = "keep") -> M
     Raises:
         StoreError: not such a file, a run whose key is not that of its contents, or a conflict that is refused.
     """
-    runs = list(_read(file))
+    runs = list(read_runs(file))
 
     def merge(session: Session) -> Merged:
         merged = Merged()
@@ -162,86 +147,6 @@ def _flat(row: RunRow, methods: Mapping[str, MethodRow], metrics: Mapping[str, M
         "record": json.dumps(record, ensure_ascii=False, allow_nan=False),
         **{name: value.value for name, value in values.items()},
     }
-
-
-def _read(file: Path) -> Iterable[tuple[NewRun, tuple[datetime, datetime]]]:
-    """Yields the runs of a file with the times at which they were finished and last asked for."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not file.is_file():
-        raise StoreError(f"There is no file {file}. Make one with: unlearn-bench export FILE.parquet")
-    try:
-        parquet = pq.ParquetFile(file)
-        if (parquet.schema_arrow.metadata or {}).get(b"format", b"").decode(errors="replace") != FORMAT:
-            raise StoreError(f"{file.name} is not of the format '{FORMAT}'. Give a file that `export` wrote.")
-        parts = parquet.metadata
-        size = sum(parts.row_group(number).total_byte_size for number in range(parts.num_row_groups))
-        if size > LARGEST:
-            raise StoreError(f"{file.name} has {size:,} bytes decompressed, expected {LARGEST:,} at most.")
-        rows = parquet.read().to_pylist()
-    except (pa.ArrowException, OSError, MemoryError) as problem:
-        raise StoreError(f"{file.name} is not a Parquet file that can be read: {problem}.") from None
-    for number, row in enumerate(rows):
-        try:
-            yield _run(row)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as problem:
-            reason = f"{type(problem).__name__}: {problem}"
-            raise StoreError(
-                f"{file.name}, run {number}: not what `export` writes ({reason}). Nothing was imported."
-            ) from None
-
-
-def _run(row: Mapping[str, Any]) -> tuple[NewRun, tuple[datetime, datetime]]:
-    """Returns the run of a row of a file. Raises ValueError and the like where it is not whole and true to its key."""
-    record = json.loads(row["record"])
-    given = dict(record["spec"])
-    spec = RunSpec(experiment=Experiment(**given.pop("experiment")), **given)
-    if spec.key != row["key"]:
-        raise ValueError(f"the key {row['key'][:12]} is not that of what the run says it is")
-    if row["status"] not in STATUSES:
-        raise ValueError(f"the status is '{row['status']}'")
-    metrics = tuple(MetricRecord(**metric) for metric in record["metrics"])
-    values = {metric.name: float(row[metric.name]) for metric in metrics}
-    if not all(math.isfinite(value) for value in values.values()) or (values and row["status"] != "done"):
-        raise ValueError("values that are not finite, or of a run that is not done")
-    dataset = {**record["dataset"], **{name: tuple(record["dataset"][name]) for name in ("classes", "fine_classes")}}
-    model = record["model"]
-    run = NewRun(
-        spec=spec,
-        profile=str(row["profile"]),
-        status=row["status"],
-        error=record["error"],
-        changed_options=record["changed_options"],
-        dataset=DatasetRecord(**dataset),
-        forget_images=int(record["forget_images"]),
-        method=MethodRecord(**record["method"]),
-        metrics=metrics,
-        values=values,
-        model=ModelRecord(**{**model, "curves": tuple(map(tuple, model["curves"]))}) if model else None,
-        environment=Environment(**record["environment"]),
-        evaluation_seconds=float(record["evaluation_seconds"]),
-        predicted=record["predicted"],
-        outputs=OutputsRecord(**record["outputs"]) if record["outputs"] else None,
-        forget_members=bytes.fromhex(record["forget_members"]),
-    )
-    if run.dataset.digest != spec.dataset_digest or run.method.name != spec.method:
-        raise ValueError("its data set or method is not the one of its key")
-    for artefact in (run.model, run.outputs):
-        if artefact is not None and not DIGEST.fullmatch(artefact.key):
-            raise ValueError(f"the key '{artefact.key}'")
-        if artefact is not None and artefact.file is not None and artefact.file != f"{artefact.key}.safetensors":
-            raise ValueError(f"the file name '{artefact.file}'")  # it could lead out of the folder of such files
-    return run, (_time(row["finished_at"]), _time(record["asked_at"]))
-
-
-def _time(text: str) -> datetime:
-    """Returns a time, in UTC where no zone is given. Raises ValueError for one to come: it would outlast all others."""
-    time = datetime.fromisoformat(text)
-    time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-    if time > datetime.now(timezone.utc) + timedelta(days=1):
-        raise ValueError(f"the time '{text}'")
-    return time
 
 
 def _difference(ours: RunRow, theirs: NewRun) -> str:

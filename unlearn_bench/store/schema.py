@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import warnings
 from contextlib import closing
@@ -48,6 +49,10 @@ def bring_up(engine: Engine, writer: Engine, path: Path | None, shown_url: str) 
         found = _version(connection, shown_url)
     if found == NEWEST:
         return
+    if not re.fullmatch(r"\d{4}", found) or found < FIRST:
+        raise StoreError(
+            f"The database {shown_url} says that its schema is {found!r}, which never was. Restore a copy."
+        )
     if found > NEWEST:
         raise StoreError(
             f"The database {shown_url} was made by a newer version of unlearn-bench: its schema is {found}, this "
