@@ -219,9 +219,7 @@ UNTRUE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a status": (changed(lambda row, _record: row.update(status="perfect")), "the status is 'perfect'"),
     "values of a failure": (changed(lambda row, _record: row.update(status="failed")), "of a run that is not done"),
     "endless": (
-        lambda file: rewritten(
-            file, lambda text: text.replace('"evaluation_seconds": ', '"evaluation_seconds": 1e999, "x": ')
-        ),
+        lambda file: rewritten(file, lambda text: text.replace('"evaluation_seconds": ', '"x": 1e999, "y": ')),
         "the number 1e999",
     ),
     "huge": (changed(lambda _row, record: record.update(forget_images=10**30)), "the number 1000"),

@@ -168,8 +168,8 @@ def test_a_file_whose_section_cannot_be_replaced_stays_as_it_is(tmp_path: Path, 
 
 @pytest.mark.parametrize(("value", "place"), [("[1, 1, .inf]", "muda.da"), ("[1, .nan, 0]", "muda.da")])
 def test_expectations_that_anything_would_meet_are_refused(tmp_path: Path, value: str, place: str) -> None:
-    entry = f"{{table: A, profile: demo, forget: ['1'], seeds: [0], tolerance: {{}}, measured: '', values: {{muda: {{da: {value}}}}}}}"
-    (tmp_path / "b.yaml").write_text(f"expectations:\n  demo: {entry}\n")
+    entry = "table: A, profile: demo, forget: ['1'], seeds: [0], tolerance: {}, measured: ''"
+    (tmp_path / "b.yaml").write_text(f"expectations:\n  demo: {{{entry}, values: {{muda: {{da: {value}}}}}}}\n")
     with pytest.raises(ConfigError, match=place):
         read_expectations(tmp_path / "b.yaml")
 

@@ -124,9 +124,8 @@ def row_of(table: Table, method: str) -> str:
 
 def test_a_diverged_run_enters_no_mean_and_never_wins(filled: Bench) -> None:
     own = OPTIONS["muda"]
-    filled.store.write(
-        lambda session: session.execute(delete(RunRow).where(RunRow.method == "muda", RunRow.forget == "3"))
-    )
+    its_own = delete(RunRow).where(RunRow.method == "muda", RunRow.forget == "3")
+    filled.store.write(lambda session: session.execute(its_own))
     record(filled, "muda", "3", (0, 0), "diverged", options=own)
     table = filled.table("3")
     # against the retrained model on the same configuration: |0.7 − 0.8| and |66 − 60|

@@ -5,7 +5,9 @@ import csv
 import io
 import os
 import pickle
+import re
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -30,7 +32,9 @@ from unlearn_bench.data import decode
 from unlearn_bench.data.loading import load
 from unlearn_bench.errors import ConfigError, DataError, StoreError, UserError
 from unlearn_bench.executors import local
+from unlearn_bench.metrics import metric
 from unlearn_bench.progress import silent
+from unlearn_bench.report.listing import describe_run, list_runs, show_listing
 from unlearn_bench.report.render import FORMATS
 from unlearn_bench.store import Store
 from unlearn_bench.yaml_files import read_yaml
@@ -511,3 +515,96 @@ def test_random_archives_parquet_files_and_databases_end_with_a_sentence(tmp_pat
             Store(f"sqlite:///{database}", create=False).runs()
 
     try_database()
+
+
+NINES = "9" * 5000
+ODD: dict[str, tuple[list[str], str]] = {
+    "a seed beyond integers": (["run", "--method", "ft", "--seed", "9" * 20], "--seed"),
+    "a seed below 0": (["run", "--method", "ft", "--seed", "-1"], "--seed"),
+    "a class of 5,000 digits": (["run", "--method", "ft", "--forget", NINES], "is not in digits"),
+    "a share of 400 digits": (
+        ["run", "--method", "ft", "--setting", "random", "--forget", f"{NINES[:400]}%"],
+        "is no random subset",
+    ),
+    "a home of nobody": (["run", "--method", "ft", "--dataset", "folder:~nosuch/x"], "cannot be looked for"),
+    "a name that no system has": (["run", "--method", "ft"], "cannot be looked for"),
+    "bytes that are no text": (["explain", "\udcff"], "'\\udcff'"),
+    "a port that is no number": (["runs", "--db", "postgresql://h:abc/x"], "is no database URL"),
+    "an option that is no number": (
+        ["run", "--method", "ft", "--db", "sqlite:///x.sqlite?timeout=abc"],
+        "is no database URL",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_words_end_with_a_sentence(kind: str, home: Path) -> None:
+    """In a process of its own, whose screen is as strict as a real one."""
+    words, says = ODD[kind]
+    if kind == "a name that no system has":  # no shell can give it, a file can
+        text = SMALL.replace("dataset: digits", 'dataset: "folder:a\\0b"', 1)
+        folder = "datasets:\n  folder: {profile: tiny, augment: none, forget: {class: [0]}}"
+        (home / "benchmarks.yaml").write_text(text.replace("datasets:", folder, 1))
+    ended = subprocess.run(
+        [sys.executable, "-m", "unlearn_bench", *words], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("lr: 0.1", "lr: .nan"), "recipe.lr"),
+        (("threads: 1", "threads: 1000000000000"), "threads is 1000000000000"),
+        (("seeds: [0]", "seeds: [99999999999999999999]"), "seeds.0 is"),
+    ],
+)
+def test_numbers_that_no_machine_has_are_refused(change: tuple[str, str], says: str, home: Path) -> None:
+    text = SMALL.replace(*change) if change[0] in SMALL else SMALL.replace("seeds: [0]", f"seeds: [0]\n    {change[1]}")
+    (home / "benchmarks.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load_config()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_screen_that_takes_no_more_is_a_sentence(home: Path) -> None:
+    for words in (["--help"], ["list", "methods"]):
+        with Path("/dev/full").open("w") as full:
+            ended = subprocess.run(
+                [sys.executable, "-m", "unlearn_bench", *words],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (ended.returncode, ended.stderr) == (
+            2,
+            "The output cannot be written: No space left on device. Make room.\n",
+        )
+
+
+def test_image_files_whose_names_are_no_text_are_read(tmp_path: Path) -> None:
+    write_images(tmp_path / "own")
+    file = next((tmp_path / "own").rglob("*.png"))
+    file.rename(file.parent / os.fsdecode(b"caf\xe9.png"))
+    assert len(load(f"folder:{tmp_path / 'own'}", folder=tmp_path).train) > 0
+
+
+def test_words_of_a_record_move_no_cursor(bench: Bench) -> None:
+    """A database may be anyone's: here the words of one."""
+    run = new_run(bench, "ft", "1", (0.5, 80.0))
+    bench.store.record(replace(run, profile="x\x1b]0;owned\x07\n99 fake"))
+    (found,) = bench.store.runs()
+    for shown in (show_listing(list_runs([found]), False), describe_run(found, bench.store.metrics())):
+        assert "x ]0;owned  99 fake" in shown
+        assert "\x1b" not in shown
+
+
+def test_a_metric_takes_no_name_of_a_column() -> None:
+    with pytest.raises(ValueError, match="cannot be named 'seconds'"):
+
+        @metric(label="S", bounds=(0, 1), better="higher", source="")
+        def seconds(_outputs: object) -> float:
+            return 0.0
