@@ -117,6 +117,26 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nothing_behind(home: Path) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_alone_ends_its_workers_too(home: Path, kind: signal.Signals) -> None:
+    """As `kill` and a cluster send it; a terminal sends it to all of them."""
+    process = start(home, "reproduce", "--table", "3", "--workers", "2")
+    assert process.stderr
+    process.stderr.readline()
+    pids = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    process.send_signal(kind)
+    _, errors = process.communicate(timeout=60)  # which workers keep open
+    assert process.returncode == 130
+    assert errors.endswith("Interrupted. What is done is recorded; the same command goes on from there.\n")
+    assert "leaked" not in errors
+    await_end(pids)
+    found = values(home)
+    assert start(home, "reproduce", "--table", "3", "--workers", "2").wait() == 0
+    assert found.items() <= values(home).items()
+    assert_whole(home)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_workers_end_with_a_parent_that_is_killed(home: Path) -> None:
     process = start(home, "reproduce", "--table", "3", "--workers", "2")
     assert process.stderr
@@ -125,6 +145,10 @@ def test_workers_end_with_a_parent_that_is_killed(home: Path) -> None:
     process.kill()
     process.communicate()
     assert len(pids) >= 2
+    await_end(pids)
+
+
+def await_end(pids: list[int]) -> None:
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}/stat").exists() and not is_zombie(pid) for pid in pids):
         assert time.monotonic() < deadline, "a worker outlived its parent"

@@ -1,5 +1,6 @@
 """The result database: opened safely, written by several at once, nothing lost."""
 
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -90,6 +91,23 @@ def test_a_database_older_than_the_first_release_is_refused_with_a_sentence(tmp_
         StoreError, match=r"older than the first release of unlearn-bench, .* lacks models\.trace_seconds"
     ):
         Store(f"sqlite:///{file}")
+
+
+def test_a_database_in_a_folder_that_may_not_be_changed_can_be_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.store.record(new_run(bench, "muda", "1", (0.5, 80.0)))
+    bench.store.close()
+    assert bench.store.path
+    folder = bench.store.path.parent
+    before = sorted(file.name for file in folder.iterdir())
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    found = Store(bench.store.url, create=False)
+    assert [run.values for run in found.runs()] == [{"da": 0.5, "lp_forget": 80.0}]
+    with pytest.raises(StoreError, match="readonly"):
+        found.ask(["x" * 64])
+    found.close()
+    assert sorted(file.name for file in folder.iterdir()) == before
 
 
 def test_the_last_asking_counts_whatever_the_clock_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

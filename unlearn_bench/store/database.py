@@ -46,6 +46,8 @@ class Database:
                         f"There is no database at {self.path}. Make one with: unlearn-bench demo"
                     )
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path is not None and not create:
+                parsed = sqlite.for_reading(parsed, self.path)
             self._engine = create_engine(parsed, pool_pre_ping=True)
             self._writer = self._engine.execution_options(writes=True)
             if parsed.get_backend_name() == "sqlite":

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event
 
 BUSY_TIMEOUT_MS = 30_000
+
+
+def for_reading(url: URL, path: Path) -> URL:
+    """Returns the URL by which a file can be read whose folder may not be changed: WAL would make files beside it."""
+    log = path.with_name(f"{path.name}-wal")
+    if os.access(path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
+        return url
+    query = {"mode": "ro", "immutable": "1", "uri": "true"}
+    return url.set(database=f"file:{quote(str(path.resolve()))}").update_query_dict(query)
 
 
 def prepare(engine: Engine) -> None:
