@@ -20,7 +20,9 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from measuring import RESULTS, Line, report
@@ -30,7 +32,15 @@ from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
 
 Name = tuple[str, str, int, str]  # method, forget set, seed, options
-Differences = dict[str, float]  # the greatest between two runs, and between two means over forget sets
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The greatest differences in a metric: between two runs, between two means over forget sets, and of which method."""
+
+    of_a_run: float
+    of_a_mean: float
+    method: str
 
 
 def make(
@@ -63,7 +73,7 @@ def weights_of(run: RunRecord) -> str | None:
 
 def compare(
     first: Mapping[Name, RunRecord], other: Mapping[Name, RunRecord]
-) -> tuple[float, float, dict[str, Differences]]:
+) -> tuple[float, float, dict[str, Difference]]:
     """Returns the shares of runs whose weights and whose values are the same, and by metric the differences."""
     assert first.keys() == other.keys()
     weights = [weights_of(run) == weights_of(other[name]) for name, run in first.items()]
@@ -72,13 +82,11 @@ def compare(
     for name, run in first.items():
         for metric in run.values.keys() & other[name].values.keys():
             differences[metric][name[0], name[3]].append(other[name].values[metric] - run.values[metric])
-    greatest = {
-        metric: {
-            "of_a_run": max(abs(each) for row in rows.values() for each in row),
-            "of_a_mean": max(abs(statistics.fmean(row)) for row in rows.values()),
-        }
-        for metric, rows in sorted(differences.items())
-    }
+    greatest = {}
+    for metric, rows in sorted(differences.items()):
+        of_a_run = max(abs(each) for row in rows.values() for each in row)
+        of_a_mean, method = max((abs(statistics.fmean(row)), method) for (method, _), row in rows.items())
+        greatest[metric] = Difference(of_a_run, of_a_mean, method)
     return statistics.fmean(weights), statistics.fmean(values), greatest
 
 
@@ -98,19 +106,22 @@ def main() -> None:
     variants |= {f"{workers} workers": (workers, given.threads[0]) for workers in given.workers[1:]}
     variants |= {f"{threads} threads": (given.workers[0], threads) for threads in given.threads[1:]}
     lines: list[Line] = []
-    details: dict[str, dict[str, Differences]] = {}
+    details: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         first = make(given, folder / "first", given.workers[0], given.threads[0], given.forget)
         for number, (title, (workers, threads)) in enumerate(variants.items()):
             other = make(given, folder / str(number), workers, threads, given.forget)
-            weights, values, details[title] = compare(first, other)
+            weights, values, differences = compare(first, other)
+            details[title] = {metric: asdict(each) for metric, each in differences.items()}
             target = "" if threads != given.threads[0] else "≥ 1"
             lines.append(Line(f"{title}: runs with the same weights, of all", weights, "", target))
             lines.append(Line(f"{title}: runs with the same values, of all", values, "", target))
-            for metric, by in details[title].items():
-                if by["of_a_run"]:
-                    lines.append(Line(f"{title}: {metric}, greatest difference of a mean", by["of_a_mean"], ""))
+            for metric, each in differences.items():
+                if each.of_a_run:
+                    lines.append(
+                        Line(f"{title}: {metric}, most that a mean differs ({each.method})", each.of_a_mean, "")
+                    )
     devices = sorted({run.environment.device for run in first.values()})
     where = "cuda" if devices[0].startswith("cuda") else "cpu"
     more = {"runs": len(first), "profile": given.profile, "table": given.table, "device": devices}
