@@ -36,7 +36,7 @@ Name = tuple[str, str, int, str]  # method, forget set, seed, options
 
 @dataclass(frozen=True)
 class Difference:
-    """The greatest differences in a metric: between two runs; between two means over forget sets, and whose these are."""
+    """The greatest differences in a metric: between two runs; between two means over forget sets, and whose."""
 
     of_a_run: float
     of_a_mean: float

@@ -293,3 +293,6 @@ claims:
     claimed = command("claims")
     assert claimed.returncode == 0, claimed.stderr
     assert "1 held, 0 not held, 0 not measured." in claimed.stdout
+    assert "very values" not in claimed.stdout
+    (home / "benchmarks.yaml").write_text((home / "benchmarks.yaml").read_text() + claim.split("claims:\n")[1])
+    assert "1 of them read the very values of another, on the same runs." in command("claims").stdout

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from unlearn_bench.bench import Bench
 from unlearn_bench.config import Claim
 from unlearn_bench.errors import ConfigError, MissingRunError, OptionError
@@ -16,7 +19,29 @@ def describe_claims(bench: Bench) -> tuple[list[str], list[list[str]], list[str]
     found = [each.verdict for _, each in judged]
     counts = ", ".join(f"{found.count(verdict)} {verdict}" for verdict in ("held", "not held", "not measured"))
     body = [[each.says, each.verdict, on, each.figures] for on, each in judged]
-    return ["claim", "verdict", "measured on", "figures"], body, [f"{counts}."]
+    again = _read_again([each for _, each in judged if each.verdict != "not measured"])
+    notes = [f"{counts}."] + ([f"{again} of them read the very values of another, on the same runs."] if again else [])
+    return ["claim", "verdict", "measured on", "figures"], body, notes
+
+
+def _read_again(judged: Sequence[Judged]) -> int:
+    """Returns how many claims read what another has read: where one data set stands for several, these are one finding.
+
+    Values are the same where number and the word before it are: rows of several data sets are called differently.
+    """
+    read = []
+    for each in judged:
+        words = each.figures.replace(",", " ").replace(";", " ").split()
+        read.append(tuple((word, number) for word, number in pairwise(words) if _is_number(number)))
+    return len(read) - len(set(read))
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def verdicts(bench: Bench) -> list[tuple[str, Judged]]:
