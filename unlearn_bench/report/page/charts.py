@@ -53,7 +53,7 @@ def _gap_spec(points: Sequence[Mapping[str, Any]], floor: Floor | None, heading:
     scale = {"domainMin": 0} if largest else {"domain": [0, 1]}  # else a single 0 would stand in the middle
     x = {"field": "gap", "type": "quantitative", "title": f"gap to retrained, {heading}", "scale": scale}
     x["axis"] = {"tickCount": 4}
-    y = {"field": "Method", "type": "nominal", "sort": None, "title": None, "axis": {"grid": True, "labelLimit": 140}}
+    y = {"field": "Method", "type": "nominal", "sort": None, "title": None, "axis": {"grid": True, "labelLimit": 240}}
     layers: list[dict[str, Any]] = []
     if floor:
         layers.append(
