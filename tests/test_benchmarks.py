@@ -31,6 +31,7 @@ def stage(folder: Path, name: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_the_headline_runs_in_stages_that_resume(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
@@ -51,6 +52,7 @@ def test_the_headline_runs_in_stages_that_resume(tmp_path: Path) -> None:
     assert both == pytest.approx(sum(spent.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_runs_are_compared_to_the_bit(tmp_path: Path) -> None:
     """In another process they are the same; with another number of threads they are set beside."""

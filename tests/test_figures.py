@@ -261,6 +261,7 @@ def test_principal_components_are_scikit_learns_up_to_sign() -> None:
     assert np.allclose(np.abs(ours), np.abs(theirs), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_umap_gives_the_same_points_every_time() -> None:
     pytest.importorskip("umap", reason="umap-learn is not installed")
     features = np.concatenate([np.random.default_rng(0).normal(k * 5, 1, (40, 6)) for k in range(3)]).astype(np.float32)
