@@ -59,8 +59,10 @@ def export_runs(store: Store, file: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if file.is_file() and not file.read_bytes()[:4] == b"PAR1":
-        raise StoreError(f"{file} is there already and is no Parquet file. Name another one.")
+    if file.is_file():
+        with file.open("rb") as there:
+            if there.read(4) != b"PAR1":
+                raise StoreError(f"{file} is there already and is no Parquet file. Name another one.")
     with store.session() as session:
         methods = {row.name: row for row in session.scalars(select(MethodRow))}
         metrics = {row.name: row for row in session.scalars(select(MetricRow))}
@@ -80,8 +82,8 @@ def export_runs(store: Store, file: Path) -> int:
 def import_runs(store: Store, file: Path, on_conflict: OnConflict = "keep") -> Merged:
     """Adds the runs of a file that :func:`export_runs` wrote, all of them or none.
 
-    A run that is known with the same values is left alone; of one that has more metrics than ours these are
-    added. Of a conflict ours is kept, or replaced by theirs.
+    A run that is known with the same values is left alone; of one that has more metrics than ours these are added. Of
+    a conflict ours is kept, or replaced by theirs, but not what is done by what is not.
 
     Raises:
         StoreError: not such a file, a run whose key is not that of its contents, or a conflict that is refused.

@@ -7,9 +7,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # which pydantic asks for before Python 3.12
 
 from unlearn_bench.errors import StoreError
@@ -118,16 +120,21 @@ def _run(row: Mapping[str, Any]) -> tuple[NewRun, tuple[datetime, datetime]]:
     return run, (_time(row["finished_at"]), _time(record["asked_at"]))
 
 
+@cache
+def _adapter(kind: Any) -> Any:  # built once for each kind: that takes longer than a check
+    return TypeAdapter(kind)
+
+
 def _checked(kind: type[T], given: Any) -> T:
     """Returns a record with every field of its own type. Raises ValueError."""
-    from pydantic import TypeAdapter, ValidationError
-
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(given), strict=True)
+        adapter = _adapter(kind)  # type: ignore[arg-type]  # every class is hashable
+        checked: T = adapter.validate_json(json.dumps(given), strict=True)
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(str(part) for part in (kind.__name__, *first["loc"]))
         raise ValueError(f"{place}: {first['msg']}") from None
+    return checked
 
 
 def _number(text: str) -> float:
