@@ -14,21 +14,24 @@ from unlearn_bench.bench import Bench
 from unlearn_bench.store import Store
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-SCRIPT = FOLDER / "gpu_table3.py"
 
 
-def stage(folder: Path, name: str) -> str:
-    toy = ["--profile", "tiny", "--device", "cpu", "--shape", "1", "8", "8", "--forget", "1", "--folder", str(folder)]
+def said_by(script: str, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--stage", name, *toy],
+        [sys.executable, str(FOLDER / script), *words],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(SCRIPT.parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(FOLDER.parent)},
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def stage(folder: Path, name: str) -> str:
+    toy = ["--profile", "tiny", "--device", "cpu", "--shape", "1", "8", "8", "--forget", "1", "--folder", str(folder)]
+    return said_by("gpu_table3.py", "--stage", name, *toy)
 
 
 @pytest.mark.slow
@@ -58,15 +61,7 @@ def test_runs_are_compared_to_the_bit(tmp_path: Path) -> None:
     """In another process they are the same; with another number of threads they are set beside."""
     (tmp_path / "kept").mkdir()
     words = ["--profile", "tiny", "--forget", "1", "--workers", "1", "--folder", str(tmp_path / "kept")]
-    done = subprocess.run(
-        [sys.executable, str(FOLDER / "reproducibility.py"), *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(FOLDER.parent)},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    said_by("reproducibility.py", *words)
     found = json.loads((tmp_path / "kept" / "bench-reproducibility-tiny-cpu.json").read_text())
     assert found["runs"] == 4
     for kind in ("weights", "values"):

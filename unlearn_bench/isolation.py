@@ -38,11 +38,7 @@ def isolated() -> Iterator[None]:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Holds every library to ``count`` CPU threads, which fixes the order of their sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    """Holds every library to ``count`` CPU threads, which fixes the order of their sums; isolated besides."""
+    with isolated(), threadpool_limits(count):
+        torch.set_num_threads(count)
+        yield

@@ -70,7 +70,7 @@ class Runner:
         seconds = 0.0
         error: str | None = None
         status: Status = "done"
-        with isolated(), threads(task.spec.experiment.threads):
+        with threads(task.spec.experiment.threads):
             try:
                 network, model = self.weights(task, split, journal)
                 started = time.perf_counter()

@@ -74,22 +74,21 @@ def audit(
     network = make_network(architecture, dict(options or {}), images, features, size, normalise)
     wanted = metrics_of(setting)
     files = {"original": [original], "unlearned": [model], "retrained": list(retrained)}
-    total = sum(len(paths) for paths in files.values())
     values: dict[str, list[dict[str, float]]] = {}
     inputs: list[Input] = []
     states: dict[str, dict[str, torch.Tensor]] = {}
-    for path in [path for paths in files.values() for path in paths]:
-        read_weights(network.module, path, architecture)  # what does not fit is told before anything is measured
-    for role, paths in files.items():
-        for path in paths:
-            progress("models", len(inputs), total)
-            states[role] = read_weights(network.module, path, architecture)
-            inputs.append(Input(role, path.name, file_digest(path)))
-            try:
-                values.setdefault(role, []).append(evaluate_network(network, images, split, wanted))
-            except DivergedError as problem:
-                raise CheckpointError(f"{path.name} does not compute: {problem}. Give finite weights.") from None
-    progress("models", total, total)
+    named = [(role, path) for role, paths in files.items() for path in paths]
+    read = [read_weights(network.module, path, architecture) for _, path in named]  # what does not fit is told first
+    for (role, path), state in zip(named, read, strict=True):
+        progress("models", len(inputs), len(named))
+        states[role] = state
+        network.module.load_state_dict(state)
+        inputs.append(Input(role, path.name, file_digest(path)))
+        try:
+            values.setdefault(role, []).append(evaluate_network(network, images, split, wanted))
+        except DivergedError as problem:
+            raise CheckpointError(f"{path.name} does not compute: {problem}. Give finite weights.") from None
+    progress("models", len(named), len(named))
     measured = tuple(_measured(each, values) for each in wanted)
     moved = _moved(states)
     return Audit(

@@ -35,7 +35,8 @@ def read_weights(network: nn.Module, file: Path, architecture: str) -> dict[str,
             architecture has.
     """
     found = _without_prefix(_tensors(_read(file), file), network)
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    own = network.state_dict()
+    expected = {name: tuple(value.shape) for name, value in own.items()}
     shapes = {name: tuple(value.shape) for name, value in found.items()}
     lacking = [name for name in expected if name not in shapes and not name.endswith("num_batches_tracked")]
     foreign = [name for name in shapes if name not in expected]
@@ -52,7 +53,7 @@ def read_weights(network: nn.Module, file: Path, architecture: str) -> dict[str,
             "(--architecture, --set) that the weights are of."
         )
     for name, value in found.items():
-        _check_kind(name, value, network.state_dict().get(name), file)
+        _check_kind(name, value, own.get(name), file)
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise CheckpointError(f"{file.name} holds numbers that are not finite, in {name}. Give weights that are.")
     network.load_state_dict(found, strict=False)  # but for counters of batches, nothing is lacking

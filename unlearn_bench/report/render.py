@@ -174,7 +174,7 @@ def write_file(text: str, file: Path, *, append: bool = False) -> None:
         OptionError, FileError: the file cannot be written.
     """
     if not append and (file.is_file() or not file.exists()):  # a device or a pipe cannot be replaced
-        with durable(file.resolve()) as part:
+        with durable(file) as part:
             part.write_text(f"{text}\n", encoding="utf-8")
         return
     try:
