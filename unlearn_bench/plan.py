@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -44,7 +44,9 @@ class Plan:
         """Returns whether nobody has recorded a missing run since; a failure elsewhere meanwhile counts too."""
         if store.failures([task.spec.key]).get(task.spec.key) != self.failed.get(task.spec.key):
             return False
-        return bool(_missing_of([task], store, self.with_outputs, self.starts))
+        if _missing_of([task], store, self.with_outputs):
+            return True
+        return task.spec.key in self.starts and bool(_lost([task], store))
 
 
 def check(selection: Selection, rows: Sequence[Row]) -> None:
@@ -122,31 +124,37 @@ def make_plan(
                 tasks[made.spec.key] = made
     # stable: references first, then what starts from them, then what starts from that
     ordered = sorted(tasks.values(), key=lambda task: (not task.method.from_scratch, task.spec.forget.count(THEN)))
-    starts: frozenset[str] = frozenset()
-    while True:  # what starts from lost weights makes them missing, and those may start from others
-        missing = _missing_of(ordered, store, with_outputs, starts)
-        origins = {task.start.model_key: task.start.spec.key for task in reversed(missing) if task.start}
-        if starts >= set(origins.values()):
-            failed = store.failures([task.spec.key for task in missing])
-            return Plan(tuple(ordered), tuple(missing), with_outputs, starts, failed)
-        starts |= set(origins.values())
+    missing = _missing_of(ordered, store, with_outputs)
+    starts: dict[str, str] = {}  # by model key, the first run that makes it
+    while origins := {
+        task.start.model_key: task.start
+        for task in reversed(missing)
+        if task.start and task.start.model_key not in starts
+    }:  # what starts from lost weights makes them missing, and those may start from others
+        starts |= {key: origin.spec.key for key, origin in origins.items()}
+        to_make = {task.spec.key for task in missing} | _lost(list(origins.values()), store)
+        missing = [task for task in ordered if task.spec.key in to_make]
+    failed = store.failures([task.spec.key for task in missing])
+    return Plan(tuple(ordered), tuple(missing), with_outputs, frozenset(starts.values()), failed)
 
 
-def _missing_of(tasks: Sequence[Task], store: Store, with_outputs: bool, starts: Collection[str]) -> list[Task]:
-    """Returns the tasks of one experiment that are still to make: not done, not diverged, or without a metric's value.
+def _lost(tasks: Sequence[Task], store: Store) -> set[str]:
+    """Returns the keys of runs that are done and whose weights are no longer there."""
+    finished = store.finished([task.spec.key for task in tasks])
+    weights = store.with_weights([task.model_key for task in tasks])
+    done = {key for key, (status, _) in finished.items() if status == "done"}
+    return {task.spec.key for task in tasks if task.spec.key in done and task.model_key not in weights}
 
-    Of ``starts`` those too whose weights are lost.
-    """
+
+def _missing_of(tasks: Sequence[Task], store: Store, with_outputs: bool) -> list[Task]:
+    """Returns the tasks of one experiment that are to make: not done, not diverged, or without a metric's value."""
     finished = store.finished([task.spec.key for task in tasks])
     intact = store.with_outputs(list(finished)) if with_outputs else set()
-    weights = store.with_weights([task.model_key for task in tasks if task.spec.key in starts])
     current = {(metric.name, metric.revision) for metric in measured(tasks[0].spec.experiment)} if tasks else set()
 
     def is_missing(task: Task) -> bool:
         status, recorded = finished.get(task.spec.key, ("failed", set()))
         if status == "done" and with_outputs and task.spec.key not in intact:
-            return True
-        if status == "done" and task.spec.key in starts and task.model_key not in weights:
             return True
         return status != "diverged" and not current <= recorded
 
