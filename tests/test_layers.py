@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 
 # a part may import those before it, and those it names beside
 ORDER = [
-    "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files",
+    "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files", "pinned",
     "kernels", "isolation",
     "journal", "data", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
     "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
@@ -17,7 +17,7 @@ ORDER = [
     "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "tuning", "tracking", "api", "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {
-    "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files",
+    "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files", "pinned",
     "expectations", "config", "selection", "tuned", "store", "report", "terminal",
 }  # fmt: skip
 ONLY_IN = {

@@ -54,6 +54,9 @@ class Profile(_Strict):
     precision: Precision = "float32"
     threads: int = Field(default=1, ge=1, le=1024)
     options: dict[str, dict[str, Scalar]] = {}
+    pinned: str | None = Field(
+        default=None, description="a folder of results/references/ whose models stand for training"
+    )
 
 
 class Row(_Strict):

@@ -21,8 +21,8 @@ from unlearn_bench.report.tables import Table
 from unlearn_bench.selection import Selection
 from unlearn_bench.verdicts import describe_claims
 
-MARKS = "Filled: the smallest gap; half: not told apart from it."
-BAND = "The band reaches to the largest gap between two retrained models: within it a method is as good as retrained."
+MARKS = "Filled: the smallest gap; half: not significantly larger."
+BAND = "The band reaches to what two retrained models of different seeds typically differ by."
 NO_BAND = "No band: it needs retrained models of two seeds or more."
 
 Placed = Sequence[tuple[Row, Selection]]

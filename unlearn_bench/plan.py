@@ -111,7 +111,7 @@ def make_plan(
             dataset_digest=dataset.digest,
             forget_digest=split.digest,
         )
-        return Task(spec, selection.profile, start)
+        return Task(spec, selection.profile, start, selection.pinned)
 
     for forget, seed in selection.configurations:
         latest: dict[int, Task] = {}  # by place in ``wanted``, the run after the request before

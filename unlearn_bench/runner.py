@@ -13,14 +13,15 @@ from unlearn_bench import checkpoints, environment
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.settings import divide
-from unlearn_bench.errors import DivergedError, UserError
+from unlearn_bench.errors import CheckpointError, DivergedError, UserError
 from unlearn_bench.evaluation import counts_of, measure, outputs_of_trial, stored_outputs, trace
 from unlearn_bench.isolation import isolated, threads
 from unlearn_bench.journal import Journal
 from unlearn_bench.methods import UnlearningProblem, methods
-from unlearn_bench.models import Classifier, build, weights_digest
+from unlearn_bench.models import Classifier, build, disturb, weights_digest
 from unlearn_bench.options import changed
 from unlearn_bench.outputs import ModelOutputs, arrange, predict_all
+from unlearn_bench.pinned import Pinned, PinnedModel, intact_file
 from unlearn_bench.progress import Progress, silent
 from unlearn_bench.spec import RunSpec
 from unlearn_bench.store import Store
@@ -92,6 +93,8 @@ class Runner:
         """Returns what the method may see: the data that it declares, and nothing else."""
         spec, method, given = task.spec, task.method, give(task, split)
         start = self._start(task.start) if task.start else self._untrained(spec)
+        if method.from_scratch and (disturbance := spec.experiment.disturbance):
+            disturb(start, spec.derive_seed(f"disturbance {disturbance}"))
         return UnlearningProblem(
             original=start.eval().requires_grad_(False),
             retain=given.retain,
@@ -111,6 +114,8 @@ class Runner:
         known = self.store.model(task.model_key)
         if known is not None and self._read(network, known):
             return network, known
+        if task.pinned is not None and task.pinned_model is not None:
+            return self._pinned(network, task, task.pinned, task.pinned_model)
         problem = self.problem(task, split, journal)
         look = self._trace(task, split, journal)
         look(problem.original)
@@ -132,6 +137,19 @@ class Runner:
         file, file_digest = checkpoints.write(network.state_dict(), self.store.models_folder, task.model_key)
         attempt = self._attempt(task, journal)
         return network, replace(attempt, file=file, file_digest=file_digest, weights_digest=weights_digest(network))
+
+    def _pinned(
+        self, network: Classifier, task: Task, pinned: Pinned, model: PinnedModel
+    ) -> tuple[Classifier, ModelRecord]:
+        """Returns the weights of a pinned reference, with what training them cost where they were made."""
+        file = intact_file(pinned, model)
+        if not checkpoints.read_weights(network, file, model.file_digest):
+            raise CheckpointError(f"The pinned reference {file} does not fit the model of the profile. Restore it.")
+        if disturbance := task.spec.experiment.disturbance:
+            disturb(network, task.spec.derive_seed(f"disturbance {disturbance}"))
+        name, digest = checkpoints.write(network.state_dict(), self.store.models_folder, task.model_key)
+        weights = weights_digest(network)
+        return network, ModelRecord(task.model_key, name, digest, weights, **model.cost)
 
     def _trace(self, task: Task, split: ForgetSplit, journal: Journal) -> Callable[[Classifier], None]:
         """Returns what measures a network of a traced run at once, and has the journal do so on the way."""

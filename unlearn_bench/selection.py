@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unlearn_bench.config import Benchmarks, FigureEntry, Measured, Row, Scalar, Subset
 from unlearn_bench.errors import OptionError, did_you_mean, unknown_name
+from unlearn_bench.pinned import Pinned, find_pinned
 from unlearn_bench.spec import Experiment, recorded_name
 
 
@@ -17,7 +18,8 @@ class Selection:
 
     ``source`` is the data set as the user named it (``folder:PATH``); ``experiment.dataset`` is its name in the record.
     ``remarks`` says of methods where their options come from, where that is not the profile. ``given`` are the words of
-    the command line that lead here, for messages that tell the next command.
+    the command line that lead here, for messages that tell the next command. ``pinned`` are references that are not
+    trained here.
     """
 
     profile: str
@@ -28,6 +30,7 @@ class Selection:
     options: dict[str, dict[str, Scalar]]
     remarks: tuple[str, ...] = ()
     given: str = ""
+    pinned: Pinned | None = None
 
     @property
     def configurations(self) -> list[tuple[str, int]]:
@@ -50,6 +53,7 @@ def select(
     precision: str | None = None,
     table: Measured | None = None,
     row: Row | None = None,
+    disturbance: int = 0,
 ) -> Selection:
     """Returns the configurations that a command line names; the rest comes from table or figure, row, profile.
 
@@ -84,24 +88,32 @@ def select(
             f"benchmarks.yaml has no forget sets of the setting '{setting}' for the data set '{source}'."
             f"{did_you_mean(setting, entry.forget)} Give --forget."
         )
+    experiment = Experiment(
+        dataset=recorded_name(source),
+        train_per_class=subset.train_per_class,
+        test_per_class=subset.test_per_class,
+        augment=entry.augment,
+        setting=setting,
+        setting_options=dict(chosen.settings.get(setting, {})),
+        model=dict(chosen.model),
+        recipe=dict(chosen.recipe),
+        precision=precision or chosen.precision,
+        threads=chosen.threads,
+        trace_every=table.trace_every if isinstance(table, FigureEntry) else 0,
+        disturbance=disturbance,
+    )
+    pinned = find_pinned(chosen.pinned, benchmarks.home) if chosen.pinned else None
+    if pinned is not None and pinned.serves(experiment):
+        experiment = replace(experiment, pinned=pinned.digest)
+    else:
+        pinned = None
     return Selection(
         profile=name,
-        experiment=Experiment(
-            dataset=recorded_name(source),
-            train_per_class=subset.train_per_class,
-            test_per_class=subset.test_per_class,
-            augment=entry.augment,
-            setting=setting,
-            setting_options=dict(chosen.settings.get(setting, {})),
-            model=dict(chosen.model),
-            recipe=dict(chosen.recipe),
-            precision=precision or chosen.precision,
-            threads=chosen.threads,
-            trace_every=table.trace_every if isinstance(table, FigureEntry) else 0,
-        ),
+        experiment=experiment,
         source=source,
         forget=tuple(forget) or tuple(usual),
         seeds=tuple(seeds) or tuple(chosen.seeds),
         options=dict(chosen.options),
         given=given,
+        pinned=pinned,
     )

@@ -142,6 +142,11 @@ class Experiment:
         held_out: the share of D_f and of D'_r that methods are not given and metrics read in place of everything else:
             of tuning trials, which see neither test images nor the rest of D_r. 0 for what tables show.
         trace_every: at every how many steps methods are measured while they run, for figures of curves. 0 for never.
+        pinned: digest of the set of pinned references that runs start from, see :mod:`unlearn_bench.pinned`; empty
+            where references are trained here.
+        disturbance: which small disturbance the weights that runs start from get: each weight is multiplied by
+            1 + 1e-6 · N(0, 1). It imitates the rounding of another processor; ``check`` measures what rounding does
+            with it. 0 for none, as in every table.
     """
 
     dataset: str
@@ -156,11 +161,19 @@ class Experiment:
     threads: int
     held_out: float = 0.0
     trace_every: int = 0
+    pinned: str = ""
+    disturbance: int = 0
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """The fields that make the identity; those that came later only where they are set, so that old keys stay."""
+        fields = asdict(self)
+        return {name: value for name, value in fields.items() if value or name not in ("pinned", "disturbance")}
 
     @property
     def key(self) -> str:
         """SHA-256 of the canonical JSON: equal for runs that belong in one table."""
-        return digest_of(asdict(self))
+        return digest_of(self.canonical)
 
 
 @dataclass(frozen=True)
@@ -189,7 +202,7 @@ class RunSpec:
     @property
     def canonical(self) -> dict[str, Any]:
         """The fields that make the identity, as plain data."""
-        return asdict(self)
+        return {**asdict(self), "experiment": self.experiment.canonical}
 
     @property
     def key(self) -> str:
@@ -202,12 +215,12 @@ class RunSpec:
         The original model is trained before anyone asks to forget: its weights do not depend on the forget set (but of
         a backdoor, whose forget set is in the images), and one training serves every configuration and every setting.
         The retrained model's depend on which images are forgotten, whatever they are called and in whatever order
-        they went. Nor does a reference depend on what is held out or traced. For all other methods this is the run's
-        own key.
+        they went. Nor does a reference depend on what is held out or traced, or on which other models are pinned. For
+        all other methods this is the run's own key.
         """
         if not from_scratch:
             return self.key
-        whole = replace(self, experiment=replace(self.experiment, held_out=0.0, trace_every=0)).canonical
+        whole = replace(self, experiment=replace(self.experiment, held_out=0.0, trace_every=0, pinned="")).canonical
         dropped = {"forget"} if uses_forget_set else {"forget", "forget_digest"}
         shared = {name: value for name, value in whole.items() if name not in dropped}
         shared["experiment"] = {name: v for name, v in whole["experiment"].items() if not name.startswith("setting")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -11,7 +11,8 @@ from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import DataError
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.metrics import Metric, metrics, metrics_of
-from unlearn_bench.spec import Experiment, RunSpec
+from unlearn_bench.pinned import Pinned, PinnedModel
+from unlearn_bench.spec import Experiment, RunSpec, digest_of
 
 # what tuning reads of a trial: all that needs neither many images nor a retrained model
 TRIAL_METRICS = ("acc_retain", "acc_forget", "da", "nmi")
@@ -24,12 +25,14 @@ class Task:
     """A run to make: its spec, the profile that asked for it, and the original model that it starts from.
 
     ``start`` is the run whose weights the method starts from, or None where it trains from scratch: the original
-    model's, or, in a sequence of requests, the same method's after the request before.
+    model's, or, in a sequence of requests, the same method's after the request before. ``pinned`` are the references
+    that are not trained here.
     """
 
     spec: RunSpec
     profile: str
     start: Task | None
+    pinned: Pinned | None = None
 
     @property
     def method(self) -> Method:
@@ -38,9 +41,24 @@ class Task:
 
     @property
     def model_key(self) -> str:
-        """Identity of the weights that the run makes."""
-        method, setting = self.method, settings.get(self.spec.experiment.setting)
-        return self.spec.model_key(
+        """Identity of the weights that the run makes, or takes from the pinned references."""
+        pinned = self.pinned_model
+        return self._model_key(self.spec) if pinned is None else self._pinned_key(pinned)
+
+    @property
+    def pinned_model(self) -> PinnedModel | None:
+        """The pinned reference that stands for training, or None where the run makes its weights."""
+        if self.pinned is None or not self.method.from_scratch:
+            return None
+        undisturbed = replace(self.spec, experiment=replace(self.spec.experiment, disturbance=0))
+        return self.pinned.models.get(self._model_key(undisturbed))
+
+    def _pinned_key(self, pinned: PinnedModel) -> str:
+        return digest_of(["pinned", pinned.file_digest, self.spec.experiment.disturbance])
+
+    def _model_key(self, spec: RunSpec) -> str:
+        method, setting = self.method, settings.get(spec.experiment.setting)
+        return spec.model_key(
             uses_forget_set=method.uses_forget_set or setting.changes_images, from_scratch=method.from_scratch
         )
 

@@ -15,6 +15,8 @@ from unlearn_bench.errors import OptionError
 from unlearn_bench.options import complete
 from unlearn_bench.registry import Entry, Registry
 
+DISTURBANCE = 1e-6  # relative, of each weight
+
 
 class Classifier(nn.Module, ABC):
     """A network that ends in one linear layer, ``head``.
@@ -110,3 +112,17 @@ def weights_digest(network: nn.Module) -> str:
         content.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
         content.update(value.detach().cpu().contiguous().numpy().tobytes())
     return content.hexdigest()
+
+
+@torch.no_grad()
+def disturb(network: nn.Module, seed: int) -> None:
+    """Multiplies every parameter by 1 + 1e-6 · N(0, 1), in place: about what rounding on another processor does.
+
+    Args:
+        network: any; its buffers stay.
+        seed: of the noise; the same noise on every device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for _, parameter in sorted(network.named_parameters()):
+        noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        parameter.copy_(parameter.double() * (1 + DISTURBANCE * noise.to(parameter.device)))

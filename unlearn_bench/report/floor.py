@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
 from unlearn_bench.report.notes import Configuration, words_of
 from unlearn_bench.report.tables import RETRAINED, by_selection, comparable_runs, label_of, runs_of_row
-from unlearn_bench.report.ties import CONFIDENCE, RESAMPLES, Values, differences_of, tied
+from unlearn_bench.report.ties import LEVEL, Values, differences_of, marks_of
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
 
 LEGEND = (
-    "Gap to retrained, 95 % interval of the difference (paired bootstrap over configurations), and the gap in units of "
-    "the mean gap between two retrained models of different seeds. ≈: no larger than the largest such gap, so "
-    "indistinguishable from retraining on that metric. *: the smallest gap; =: not distinguishable from it (paired "
-    "bootstrap of the difference of the two gaps)."
+    "Mean difference from retrained, its 95 % interval (Welch's t over seeds; a seed's mean over the forget sets is "
+    "one observation), and its size in units of what two retrained models of different seeds typically differ by. "
+    "≠: significantly different from retrained (5 %). ≈: equivalent to retrained: the true difference is smaller than "
+    "that typical difference (two one-sided tests, 5 %). No sign: these seeds cannot decide. "
+    "*: the smallest difference; =: not significantly larger."
 )
+SIGNS = {"different": " ≠", "equivalent": " ≈", "undecided": "", "smallest": " *", "tied": " ="}
+TYPICAL = 2 / math.sqrt(math.pi)  # mean |difference| of two draws from a normal distribution, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -30,31 +34,56 @@ class Floor:
     """What chance alone does to a metric's mean over forget sets.
 
     Attributes:
-        seeds: retrained models of each forget set.
-        typical: mean over pairs of seeds of |mean of one − mean of the other|.
-        largest: the largest of these.
+        means: of each seed, the mean over the forget sets of its retrained models.
     """
 
-    seeds: int
-    typical: float
-    largest: float
+    means: tuple[float, ...]
+
+    @property
+    def spread(self) -> float:
+        """Sample standard deviation over seeds."""
+        return statistics.stdev(self.means)
+
+    @property
+    def typical(self) -> float:
+        """What two retrained models of different seeds typically differ by: 2 / √π standard deviations."""
+        return TYPICAL * self.spread
+
+    def visible(self, seeds: int) -> float:
+        """Returns the smallest difference that ``seeds`` seeds of a method show in four of five cases."""
+        from scipy.special import stdtrit
+
+        freedom = len(self.means) - 1
+        error = self.spread * math.sqrt(1 / seeds + 1 / len(self.means))
+        return float((stdtrit(freedom, 1 - LEVEL / 2) + stdtrit(freedom, 0.8)) * error)
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a method's mean lies from the retrained model's.
+    """How far a method's mean lies from the retrained models'.
 
     Attributes:
-        gap: |mean of the method − mean of retrained|, over the same configurations.
-        low, high: 95 % interval of the mean difference, paired bootstrap over configurations (SciPy's BCa); None for
-            fewer than two.
-        inside: whether the gap is no larger than the largest between two retrained models.
+        difference: mean of the method less the mean of the retrained models, each over its seeds.
+        low, high: 95 % interval of the difference.
+        verdict: ``different`` where 0 lies outside that interval, ``equivalent`` where the 90 % interval lies within ±
+            the typical difference of two retrained models, else ``undecided``.
     """
 
-    gap: float
-    low: float | None
-    high: float | None
-    inside: bool
+    difference: float
+    low: float
+    high: float
+    verdict: Literal["different", "equivalent", "undecided"]
+
+
+def seed_means(values: Values, metric: str, forget: Sequence[str]) -> tuple[float, ...]:
+    """Returns the mean over the forget sets of each seed that has all of them, in the order of the seeds."""
+    by_seed: dict[int, dict[str, float]] = defaultdict(dict)
+    for (name, seed), found in values.items():
+        if metric in found and name in forget:
+            by_seed[seed][name] = found[metric]
+    return tuple(
+        statistics.fmean(by_seed[seed].values()) for seed in sorted(by_seed) if len(by_seed[seed]) == len(set(forget))
+    )
 
 
 def noise_floor(retrained: Values, metric: str, forget: Sequence[str], words: str = "") -> Floor:
@@ -63,48 +92,50 @@ def noise_floor(retrained: Values, metric: str, forget: Sequence[str], words: st
     Raises:
         MissingRunError: fewer than two such seeds.
     """
-    by_seed: dict[int, dict[str, float]] = defaultdict(dict)
-    for (name, seed), values in retrained.items():
-        if metric in values and name in forget:
-            by_seed[seed][name] = values[metric]
-    means = [statistics.fmean(found.values()) for found in by_seed.values() if len(found) == len(set(forget))]
+    means = seed_means(retrained, metric, forget)
     if len(means) < 2:
         raise MissingRunError(
             "A noise floor needs retrained models of two seeds or more on every forget set. Make them with: "
             f"unlearn-bench train{words} --seed 0 --seed 1"
         )
-    gaps = [abs(one - other) for one, other in itertools.combinations(means, 2)]
-    return Floor(len(means), statistics.fmean(gaps), max(gaps))
+    return Floor(means)
 
 
-def distance(method: Values, retrained: Values, metric: str, floor: Floor) -> Distance | None:
-    """Returns how far a method is from retraining, or None where it has no configuration in common with it."""
-    differences = differences_of(method, retrained, metric)
-    if not differences:
+def distance(method: Sequence[float], floor: Floor) -> Distance | None:
+    """Returns how far a method is from retraining, or None where no seed of it has all forget sets.
+
+    Over S seeds of the method and R of the retrained model this is Welch's t-test of two means; with one seed of the
+    method its variance is taken to be the retrained model's. More seeds show smaller differences. A retrained model in
+    the place of the method is called different in 5 % of cases; benchmarks/ties_and_floor.py measures it.
+
+    Args:
+        method: of each seed, the method's mean over the forget sets.
+        floor: of the retrained models.
+
+    Source: Welch 1947, Biometrika 34; Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15 (equivalence).
+    """
+    from scipy.special import stdtrit
+
+    if not method:
         return None
-    values = list(differences.values())
-    gap = abs(statistics.fmean(values))
-    low, high = _interval(values)
-    return Distance(gap, low, high, gap <= floor.largest)
-
-
-def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    import numpy as np
-    from scipy.stats import bootstrap  # a second to import, for reports that ask for it
-
-    if len(values) < 2:
-        return None, None
-    if np.ptp(values) == 0:  # every resample is the same
-        return values[0], values[0]
-    found = bootstrap(
-        (np.asarray(values, dtype=float),),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="BCa",
-        random_state=0,
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    difference = statistics.fmean(method) - statistics.fmean(floor.means)
+    theirs = floor.spread**2 / len(floor.means)
+    ours = (statistics.variance(method) if len(method) > 1 else floor.spread**2) / len(method)
+    error = math.sqrt(ours + theirs)
+    rounding = 1e-12 * max(map(abs, (*method, *floor.means)))
+    if error <= rounding:  # all seeds agree
+        return Distance(
+            difference, difference, difference, "equivalent" if abs(difference) <= rounding else "different"
+        )
+    freedom = len(floor.means) - 1.0
+    if len(method) > 1:
+        freedom = (ours + theirs) ** 2 / (ours**2 / (len(method) - 1) + theirs**2 / freedom)
+    wide, narrow = (error * float(stdtrit(freedom, 1 - share)) for share in (LEVEL / 2, LEVEL))
+    low, high = difference - wide, difference + wide
+    if low > 0 or high < 0:
+        return Distance(difference, low, high, "different")
+    is_equivalent = abs(difference) + narrow < floor.typical
+    return Distance(difference, low, high, "equivalent" if is_equivalent else "undecided")
 
 
 def describe_floor(
@@ -118,39 +149,41 @@ def describe_floor(
     metrics, methods = store.metrics(), store.methods()
     body: list[list[str]] = []
     notes: list[str] = [LEGEND]
-    inside = measured = 0
+    verdicts: list[str] = []
     for selection, rows in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
         retrained = _retrained(recorded, selection)
         words = words_of(selection)
         floors = {metric: noise_floor(retrained, metric, selection.forget, words) for metric in entry.metrics}
-        notes.append(_floor_note(floors))
+        notes.append(_floor_note(floors, len(selection.seeds)))
         shown = [row for row in rows if row.method != RETRAINED]
         found = [values_of(list(runs_of_row(recorded, row, selection).values())) for row in shown]
-        is_reference = [row.method in methods and methods[row.method].is_reference for row in shown]
+        competes = [not (row.method in methods and methods[row.method].is_reference) for row in shown]
         columns = []
         for metric in entry.metrics:
             decimals = 1 if metric in metrics and metrics[metric].unit == "%" else 2
-            distances = [distance(values, retrained, metric, floors[metric]) for values in found]
-            differences = [differences_of(values, retrained, metric) for values in found]
-            competing = [k for k, lies in enumerate(distances) if lies is not None and not is_reference[k]]
-            best = min(competing, key=lambda k: distances[k].gap, default=None)  # type: ignore[union-attr]  # not None
-            measured += len(competing)
-            inside += sum(lies is not None and lies.inside for k, lies in enumerate(distances) if k in competing)
-            column = []
-            for k, lies in enumerate(distances):
-                mark = ""
-                if best is not None and k in competing:
-                    mark = " *" if k == best else " =" if tied(differences[k], differences[best]) else ""
-                column.append("–" if lies is None else _cell(lies, floors[metric], decimals) + mark)
-            columns.append(column)
+            distances = [distance(seed_means(values, metric, selection.forget), floors[metric]) for values in found]
+            competing = {
+                k: differences_of(values, retrained, metric)
+                for k, values in enumerate(found)
+                if competes[k] and distances[k] is not None
+            }
+            marks = marks_of(competing)
+            verdicts += [lies.verdict for k in competing if (lies := distances[k]) is not None]
+            columns.append(
+                [
+                    "–" if lies is None else _cell(lies, floors[metric], decimals) + SIGNS.get(marks.get(k, ""), "")
+                    for k, lies in enumerate(distances)
+                ]
+            )
         for k, row in enumerate(shown):
             body.append([label_of(row, methods), *(column[k] for column in columns)])
     header = [
         "Method",
         *(metrics[name].heading if name in metrics else name for name in entry.metrics),
     ]
-    return header, body, [*notes, f"{inside} of {measured} gaps of methods are inside the floor."]
+    counts = ", ".join(f"{verdicts.count(name)} {name}" for name in ("different", "equivalent", "undecided"))
+    return header, body, [*notes, f"Of {len(verdicts)} differences of methods: {counts}."]
 
 
 def floors_of(selection: Selection, metrics: Sequence[str], store: Store) -> dict[str, Floor]:
@@ -179,12 +212,17 @@ def values_of(runs: Sequence[RunRecord]) -> Values:
 
 
 def _cell(lies: Distance, floor: Floor, decimals: int) -> str:
-    units = f"{lies.gap / floor.typical:.1f}×" if floor.typical else "∞×" if lies.gap else "0×"
-    interval = f" [{lies.low:+.{decimals}f}, {lies.high:+.{decimals}f}]" if lies.low is not None else ""
-    return f"{lies.gap:.{decimals}f}{interval} {units}{' ≈' if lies.inside else ''}"
+    gap = abs(lies.difference)
+    units = f"{gap / floor.typical:.1f}×" if floor.typical else "∞×" if gap else "0×"
+    interval = f"[{lies.low:+.{decimals}f}, {lies.high:+.{decimals}f}]"
+    return f"{lies.difference:+.{decimals}f} {interval} {units}{SIGNS[lies.verdict]}"
 
 
-def _floor_note(floors: Mapping[str, Floor]) -> str:
-    seeds = next(iter(floors.values())).seeds
-    parts = ", ".join(f"{name} {floor.typical:.3g} (largest {floor.largest:.3g})" for name, floor in floors.items())
-    return f"Floor from {seeds} seeds: {parts}."
+def _floor_note(floors: Mapping[str, Floor], seeds: int) -> str:
+    count = len(next(iter(floors.values())).means)
+    parts = ", ".join(f"{name} {floor.typical:.3g} ({floor.visible(seeds):.3g})" for name, floor in floors.items())
+    return (
+        f"Typical difference of two of {count} retrained models, each a mean over the forget sets, and in parentheses "
+        f"the smallest difference that {seeds} seed{'s' if seeds > 1 else ''} of a method would show in four of five "
+        f"cases: {parts}."
+    )

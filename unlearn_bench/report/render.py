@@ -19,7 +19,8 @@ from unlearn_bench.store.records import MetricRecord
 
 LEGEND = (
     "Mean ± standard deviation over configurations; in parentheses the absolute difference from Retrained, the "
-    "smallest {how}; =: not to be told apart from it (95 % paired bootstrap). k/n: only k of n configurations are done."
+    "smallest {how}; =: not significantly larger (paired t-test, 5 %, corrected for choosing the smallest). No mark in "
+    "a column: no gap is significantly larger than the smallest. k/n: only k of n configurations are done."
 )
 Bold = Callable[[str], str]
 
@@ -87,8 +88,8 @@ def to_records(table: Table) -> list[dict[str, Any]]:
         Records of ``method`` (name), ``metric`` (name), ``mean`` over the configurations that are done and ``std``,
         their sample standard deviation, both in the metric's unit and null where there are too few; ``n``, how many are
         done; ``gap``, the absolute difference of the mean from the retrained model's over the same configurations, null
-        for that model itself; ``best``, whether the gap is the smallest of its column, and ``tied``, whether it cannot
-        be told apart from that; ``label`` of the row.
+        for that model itself; ``best``, whether the gap is the smallest of its column and another is significantly
+        larger, and ``tied``, whether it is not significantly larger than that; ``label`` of the row.
     """
     return [
         {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
 from unlearn_bench.report.notes import Configuration, missing_reference, origins, provenance, shortfalls, stand_ins
-from unlearn_bench.report.ties import differences_of, tied
+from unlearn_bench.report.ties import differences_of, marks_of
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MethodRecord, MetricRecord, RunRecord
@@ -26,8 +26,9 @@ class Cell:
         std: their sample standard deviation; None for fewer than two.
         n: how many are done.
         gap: |mean − mean of the retrained model over the same configurations|; None for the retrained model itself.
-        best: whether the gap is the smallest of the approximate methods with all configurations done.
-        tied: whether it is not, and cannot be told apart from the smallest, see :func:`unlearn_bench.report.ties.tied`.
+        best: whether the gap is the smallest of the approximate methods with all configurations done, and at least one
+            other gap is significantly larger, see :func:`unlearn_bench.report.ties.marks_of`.
+        tied: whether it is not the smallest, and not significantly larger.
         published: the paper's value, where it prints one.
     """
 
@@ -116,7 +117,7 @@ def build_table(
             _table_row(row, runs, reference, columns, method_records, len(selection.configurations))
             for row, runs in zip(own, by_row, strict=True)
         ]
-        rows += _mark_ties(_mark_best(made), by_row, reference, entry.metrics)
+        rows += _mark(made, by_row, reference, entry.metrics)
         here = [run for runs in (*by_row, reference) for run in runs.values()]
         if here:
             notes.update(dict.fromkeys([*provenance(selection, here), *selection.remarks]))
@@ -220,38 +221,23 @@ def _table_row(
     )
 
 
-def _mark_best(rows: Sequence[TableRow]) -> list[TableRow]:
-    marked = [list(row.cells) for row in rows]
-    for column in range(len(rows[0].cells)):
-        gaps = {
-            position: cell.gap
-            for position, row in enumerate(rows)
-            if not row.is_reference and (cell := row.cells[column]).gap is not None and cell.n == row.expected
-        }
-        for position, gap in gaps.items():
-            if gap == min(gaps.values()):
-                marked[position][column] = replace(marked[position][column], best=True)
-    return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
-
-
-def _mark_ties(
+def _mark(
     rows: Sequence[TableRow],
     by_row: Sequence[dict[Configuration, RunRecord]],
     reference: dict[Configuration, RunRecord],
     metrics: Sequence[str],
 ) -> list[TableRow]:
+    """Returns the rows with the smallest gap of each column marked, and those that cannot be told apart from it."""
     marked = [list(row.cells) for row in rows]
     target, *by_values = ({pair: run.values for pair, run in runs.items()} for runs in (reference, *by_row))
     for column, metric in enumerate(metrics):
-        best = next((k for k, cells in enumerate(marked) if cells[column].best and cells[column].n > 1), None)
-        if best is None:
-            continue
-        differences = [differences_of(values, target, metric) for values in by_values]
-        for k, row in enumerate(rows):
-            cell = row.cells[column]
-            competes = not row.is_reference and not cell.best and cell.n == row.expected
-            if competes and tied(differences[k], differences[best]):
-                marked[k][column] = replace(cell, tied=True)
+        competing = {
+            k: differences_of(by_values[k], target, metric)
+            for k, row in enumerate(rows)
+            if not row.is_reference and row.cells[column].gap is not None and row.cells[column].n == row.expected
+        }
+        for k, mark in marks_of(competing).items():
+            marked[k][column] = replace(marked[k][column], best=mark == "smallest", tied=mark == "tied")
     return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
 
 

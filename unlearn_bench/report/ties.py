@@ -1,14 +1,22 @@
-"""Whether two methods' gaps to the retrained model can be told apart."""
+"""Whether a method's gap to the retrained model is larger than the smallest gap of a table, or cannot be told apart.
+
+What is independent decides what can be concluded. All forget sets of a seed share one original model, so with several
+seeds each seed is one observation: its mean over forget sets. The marks then speak of the recipe, at any seed. With one
+seed the forget sets are the observations, and the marks speak of these very models alone; tables say so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from unlearn_bench.report.notes import Configuration
 
-RESAMPLES = 9_999
-CONFIDENCE = 0.95
+LEVEL = 0.05  # how often a method that is as near to retrained as the nearest may be called farther
 
+Mark = Literal["smallest", "tied"]
 Values = Mapping[Configuration, Mapping[str, float]]  # by metric
 Differences = Mapping[Configuration, float]  # a method's value less the retrained model's
 
@@ -19,19 +27,76 @@ def differences_of(method: Values, retrained: Values, metric: str) -> Difference
     return {pair: method[pair][metric] - retrained[pair][metric] for pair in shared}
 
 
-def tied(one: Differences, best: Differences) -> bool:
-    """Returns whether 0 lies in the 95 % interval of the difference of two gaps: they are not distinguishable.
+def observations(differences: Differences) -> dict[object, float]:
+    """Returns the independent observations: the mean over forget sets of each seed, or, of one seed, each forget set.
 
-    A gap is |mean difference|. The interval is a paired percentile bootstrap over the configurations that both have,
-    as SciPy's ``bootstrap`` makes it, which would take longer to load than every table to print. With fewer than two
-    nothing can be told apart.
+    >>> observations({("1", 0): 0.2, ("3", 0): 0.4})
+    {'1': 0.2, '3': 0.4}
+    >>> observations({("1", 0): 1.0, ("3", 0): 3.0, ("1", 1): 5.0, ("3", 1): 7.0})
+    {0: 2.0, 1: 6.0}
     """
-    import numpy as np
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for (_, seed), value in differences.items():
+        by_seed[seed].append(value)
+    if len(by_seed) > 1:
+        return {seed: statistics.fmean(values) for seed, values in by_seed.items()}
+    return {forget: value for (forget, _), value in differences.items()}
 
-    shared = sorted(one.keys() & best.keys())
-    if len(shared) < 2:
-        return True
-    drawn = np.random.default_rng(0).integers(len(shared), size=(RESAMPLES, len(shared)))
-    gaps = [np.abs(np.array([side[pair] for pair in shared])[drawn].mean(axis=1)) for side in (one, best)]
-    low, high = np.quantile(gaps[0] - gaps[1], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return bool(low <= 0 <= high)
+
+def farther(one: Differences, best: Differences, competitors: int) -> bool:
+    """Returns whether a method's gap is significantly larger than the smallest one's.
+
+    A gap is |mean difference|. |a| > |b| exactly where a − b and a + b have the same sign, so both are tested: paired
+    Student's t over the observations, at ``LEVEL`` / 2 divided by the number of comparisons with the smallest (Hsu's
+    multiple comparisons with the best, by Bonferroni). A method that is truly as near to retrained as any other is
+    called farther in at most ``LEVEL`` of tables, although the smallest gap was chosen after looking, as far as
+    observations are normal; benchmarks/ties_and_floor.py measures it.
+
+    Args:
+        one: differences of a method.
+        best: differences of the method with the smallest gap, on the same configurations.
+        competitors: how many methods compete in the column.
+
+    Source: Hsu 1981, Annals of Statistics 9(5); Berger 1982, Technometrics 24(4) (intersection-union test).
+    """
+    from scipy.special import stdtrit  # scipy.stats would take longer to load than every table to print
+
+    units = [observations({pair: side[pair] for pair in one.keys() & best.keys()}) for side in (one, best)]
+    count = len(units[0])
+    if count < 2:
+        return False
+    critical = float(stdtrit(count - 1, 1 - LEVEL / 2 / max(1, competitors - 1)))
+    scores = [
+        student([units[0][unit] + sign * units[1][unit] for unit in units[0]]) for sign in (-1, 1)
+    ]  # of a − b and of a + b
+    return min(scores) > critical or max(scores) < -critical
+
+
+def student(values: Sequence[float]) -> float:
+    """Returns Student's t of a mean against 0; ±infinity where all values are equal and not 0."""
+    mean, spread = statistics.fmean(values), statistics.stdev(values)
+    if spread <= 1e-12 * max(abs(value) for value in values):  # equal but for rounding
+        return 0.0 if mean == 0 else float("inf") if mean > 0 else float("-inf")
+    return mean / (spread / len(values) ** 0.5)
+
+
+def marks_of(competing: Mapping[int, Differences]) -> dict[int, Mark]:
+    """Returns which rows of a column have the smallest gap, and which cannot be told apart from it.
+
+    Nothing is marked where all rows that compete are so near that none can be told apart from the smallest: then the
+    order is chance, and a smallest gap would be shown for nothing.
+
+    Args:
+        competing: by row, its differences to the retrained model, all on the same configurations.
+    """
+    if not competing:
+        return {}
+    gaps = {row: abs(statistics.fmean(differences.values())) for row, differences in competing.items()}
+    smallest = min(gaps, key=lambda row: gaps[row])
+    marks: dict[int, Mark] = {}
+    for row, differences in competing.items():
+        if gaps[row] == gaps[smallest]:
+            marks[row] = "smallest"
+        elif not farther(differences, competing[smallest], len(competing)):
+            marks[row] = "tied"
+    return {} if len(marks) == len(competing) > 1 else marks

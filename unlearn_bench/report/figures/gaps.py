@@ -35,7 +35,7 @@ def gap_plot(table: Table, floors: Mapping[str, Floor]) -> Any:
     heights = list(range(len(rows), 0, -1))
     for position, (panel, column) in enumerate(zip(panels, table.columns, strict=True)):
         if column.name in floors:
-            panel.axvspan(0, floors[column.name].largest, color="0.85", linewidth=0)
+            panel.axvspan(0, floors[column.name].typical, color="0.85", linewidth=0)
         for row, height in zip(rows, heights, strict=True):
             cell = row.cells[position]
             if cell.gap is not None:
@@ -56,7 +56,7 @@ def gap_plot(table: Table, floors: Mapping[str, Floor]) -> Any:
         panel.tick_params(axis="y", length=0)
         panel.spines[["top", "right", "left"]].set_visible(False)
     panels[0].set_yticks(heights, [row.label for row in rows])
-    band = " Grey: within the largest gap between two retrained models." if floors else ""
+    band = " Grey: within what two retrained models typically differ by." if floors else ""
     figure.suptitle(f"Table {table.name}. {table.title}", fontsize=10)
     figure.supxlabel(f"Gap to retrained; filled: the smallest.{band}", fontsize=8)
     return figure

@@ -21,7 +21,7 @@ def gap_charts(table: Table, floors: Mapping[str, Floor]) -> list[Chart]:
             {
                 "Method": row.label,
                 "gap": cell.gap,
-                "smallest": "smallest" if cell.best else "not told apart from it" if cell.tied else "larger",
+                "smallest": "smallest" if cell.best else "not significantly larger" if cell.tied else "larger",
                 "Gap": f"{cell.gap:.4g} {column.unit}".strip(),
                 "Configurations": f"{cell.n} of {row.expected}",
             }
@@ -32,7 +32,7 @@ def gap_charts(table: Table, floors: Mapping[str, Floor]) -> list[Chart]:
             continue
         floor = floors.get(column.name)
         best = [str(point["Method"]) for point in points if point["smallest"] == "smallest"]
-        band = f" Two retrained models differ by up to {floor.largest:.3g}." if floor else ""
+        band = f" Two retrained models typically differ by {floor.typical:.3g}." if floor else ""
         charts.append(
             Chart(
                 title=column.heading,
@@ -49,7 +49,7 @@ def _gap(point: Mapping[str, Any]) -> float:
 
 
 def _gap_spec(points: Sequence[Mapping[str, Any]], floor: Floor | None, heading: str) -> dict[str, Any]:
-    largest = max([_gap(point) for point in points] + ([floor.largest] if floor else []))
+    largest = max([_gap(point) for point in points] + ([floor.typical] if floor else []))
     scale = {"domainMin": 0} if largest else {"domain": [0, 1]}  # else a single 0 would stand in the middle
     x = {"field": "gap", "type": "quantitative", "title": f"gap to retrained, {heading}", "scale": scale}
     x["axis"] = {"tickCount": 4}
@@ -58,7 +58,7 @@ def _gap_spec(points: Sequence[Mapping[str, Any]], floor: Floor | None, heading:
     if floor:
         layers.append(
             {
-                "data": {"values": [{"low": 0, "high": floor.largest}]},
+                "data": {"values": [{"low": 0, "high": floor.typical}]},
                 "mark": {"type": "rect", "color": {"expr": "band_color"}, "tooltip": None},
                 "encoding": {"x": {"field": "low", "type": "quantitative"}, "x2": {"field": "high"}},
             }
@@ -74,7 +74,7 @@ def _gap_spec(points: Sequence[Mapping[str, Any]], floor: Floor | None, heading:
                     "field": "smallest",
                     "type": "nominal",
                     "scale": {
-                        "domain": ["smallest", "not told apart from it", "larger"],
+                        "domain": ["smallest", "not significantly larger", "larger"],
                         "range": [{"expr": "mark_color"}, {"expr": "mark_half"}, "transparent"],
                     },
                     "legend": None,
