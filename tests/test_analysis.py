@@ -29,7 +29,9 @@ from unlearn_bench.report.render import against_paper, with_notes
 from unlearn_bench.report.tables import Cell, Table, TableRow
 from unlearn_bench.report.ties import farther, marks_of, observations
 from unlearn_bench.runner import Runner
+from unlearn_bench.store import Store
 from unlearn_bench.store.records import MetricRecord
+from unlearn_bench.verdicts import findings
 
 RETRAINED = {("1", 0): {"da": 0.8}, ("3", 0): {"da": 0.9}, ("1", 1): {"da": 0.84}, ("3", 1): {"da": 0.92}}
 
@@ -213,7 +215,7 @@ def test_a_metric_that_a_cheat_passes_is_named() -> None:
     ],
 )
 def test_claims_are_judged_with_their_figures(test: str, verdict: str, figures: str | None) -> None:
-    judged = judge("x", test, TableReader(FULL))
+    judged = judge(test, TableReader(FULL))
     assert judged.verdict == verdict
     if figures is not None:
         assert judged.figures == figures
@@ -222,7 +224,7 @@ def test_claims_are_judged_with_their_figures(test: str, verdict: str, figures: 
 def test_a_claim_on_missing_runs_is_not_measured() -> None:
     incomplete = TableRow("ft", "FT", "D", False, (Cell(None, None, 0, None), Cell(1.0, None, 1, 0.1)), 2)
     for test in ('value("ft", "da") > 0', 'value("ft", "acc") > 0'):
-        assert judge("x", test, TableReader(table(incomplete))).verdict == "not measured"
+        assert judge(test, TableReader(table(incomplete))).verdict == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -240,31 +242,23 @@ def test_a_claim_on_missing_runs_is_not_measured() -> None:
 )
 def test_a_claim_can_do_nothing_but_compare(test: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        judge("x", test, TableReader(FULL))
+        judge(test, TableReader(FULL))
 
 
-def test_the_shipped_claims_can_all_be_read() -> None:
-    """Each against its own table, empty: what it names exists, and nothing is measured."""
+def test_the_shipped_claims_can_all_be_read(tmp_path: Path) -> None:
+    """At every profile, against tables that are empty: what each names exists, and nothing is measured."""
     benchmarks = load(Path(__file__).parent.parent / "benchmarks.yaml")
-    from unlearn_bench.methods import methods
-    from unlearn_bench.metrics import metrics
-
     assert len(benchmarks.claims) >= 15
-    for claim in benchmarks.claims:
-        if claim.figure:
-            figure = benchmarks.figure(claim.figure)
-            lines = [Line(row.method, row.method, name, ()) for row in figure.full_rows for name in figure.metrics]
-            assert judge(claim.says, claim.test, CurveReader("", Curves(tuple(lines), ()))).verdict == "not measured"
-            continue
-        entry = benchmarks.table(claim.table)
-        columns = tuple(MetricRecord(name, name, metrics.get(name).unit, "", "") for name in entry.metrics)
-        cells = tuple(Cell(None, None, 0, None) for _ in columns)
-        rows = tuple(
-            TableRow(one.method, one.label or methods.get(one.method).label, "", False, cells, 5)
-            for one in entry.full_rows
-        )
-        reader = TableReader(Table(claim.table, "", columns, rows, ()))
-        assert judge(claim.says, claim.test, reader).verdict == "not measured"
+    assert [claim.says for claim in benchmarks.claims if not claim.about] == [
+        "Finetuning the classifier alone leaves the features the original's"  # which holds by construction
+    ]
+    for profile in benchmarks.profiles:
+        bench = Bench.choose(benchmarks, Store(f"sqlite:///{tmp_path / profile}.sqlite"), profile=profile)
+        assert {finding.judged.verdict for finding in findings(bench)} == {"not measured"}
+    for claim in (claim for claim in benchmarks.claims if claim.figure):
+        figure = benchmarks.figure(claim.figure)
+        lines = [Line(row.method, row.method, name, ()) for row in figure.full_rows for name in figure.metrics]
+        assert judge(claim.test, CurveReader("", Curves(tuple(lines), ()))).verdict == "not measured"
 
 
 def test_the_paper_stands_beside_ours() -> None:
@@ -325,6 +319,8 @@ claims:
     claimed = command("claims")
     assert claimed.returncode == 0, claimed.stderr
     assert "1 held, 0 not held, 0 not measured." in claimed.stdout
-    assert "very values" not in claimed.stdout
+    assert "counted once" not in claimed.stdout
     (home / "benchmarks.yaml").write_text((home / "benchmarks.yaml").read_text() + claim.split("claims:\n")[1])
-    assert "1 of them read the very values of another, on the same runs." in command("claims").stdout
+    twice = command("claims").stdout
+    assert "1 held, 0 not held, 0 not measured." in twice
+    assert "2 claims are 1 finding: the same test of the same values is counted once." in twice

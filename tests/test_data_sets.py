@@ -1,16 +1,22 @@
 """The paper's data sets as they come: real files, and layouts written from real digits."""
 
+import io
+import re
 import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
+from test_cli import command
 
 from unlearn_bench.data.cifar100 import CLASSES, COARSE, SUPERCLASSES
 from unlearn_bench.data.loading import load
+from unlearn_bench.data.parquet import complete_shards
 from unlearn_bench.errors import DataError
 
 
@@ -22,8 +28,8 @@ def test_cifar100_and_its_superclasses_are_the_same_images(real_data: Path) -> N
     assert torch.equal(coarse.train.labels, torch.tensor(COARSE)[coarse.train.fine])
     pixels = {image.numpy().tobytes() for image in fine.train.pixels[:500]}
     assert pixels <= {image.numpy().tobytes() for image in coarse.train.pixels}
-    # two published test images are training images as well, under their label
-    assert len(fine.test) == 9_998
+    # four published test images are training images as well, under their label
+    assert (len(fine.train), len(fine.test)) == (50_000, 9_996)
     assert not set(fine.train.digests) & set(fine.test.digests)
 
 
@@ -88,4 +94,98 @@ def test_a_damaged_zip_is_one_sentence(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "tiny-imagenet-200.zip", "w") as archive:
         archive.writestr("tiny-imagenet-200/wnids.txt", "n01\n")
     with pytest.raises(DataError, match="is incomplete"):
+        load("tiny_imagenet", folder=tmp_path)
+
+
+def write_parquet(folder: Path, **images: int) -> None:
+    """Writes files of so many grey images each, no two alike, under their names: ``train_0_of_2`` and the like."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shade = len(list(folder.parent.rglob("*.parquet"))) * 20
+    for name, number in images.items():
+        rows = []
+        for k in range(number):
+            shade += 1
+            content = io.BytesIO()
+            Image.new("RGB", (32, 32), (shade, 0, 0)).save(content, "PNG")
+            rows.append({"img": {"bytes": content.getvalue(), "path": None}, "label": k % 10})
+        split, shard, _, total = name.split("_")
+        pd.DataFrame(rows).to_parquet(folder / f"{split}-{int(shard):05}-of-{int(total):05}.parquet")
+
+
+def test_a_set_of_shards_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    where = tmp_path / "cifar10"
+    write_parquet(where, train_0_of_2=10, test_0_of_1=10)
+    missing = re.escape(f"{where / 'train-00001-of-00002.parquet'} is missing: 1 of 2 shards are there.")
+    with pytest.raises(DataError, match=missing):
+        load("cifar10", folder=tmp_path)
+    write_parquet(where, train_1_of_2=10)
+    assert len(load("cifar10", folder=tmp_path).train) == 20
+    (where / "train-00001-of-00002.parquet").rename(tmp_path / "kept.parquet")
+    with pytest.raises(DataError, match=missing):  # nor does the cache hide it
+        load("cifar10", folder=tmp_path)
+
+
+def test_a_missing_shard_as_typed(home: Path) -> None:
+    write_parquet(home / "data" / "cifar10", train_0_of_2=10, test_0_of_1=10)
+    for words in (("train", "--dataset", "cifar10"), ("doctor",)):
+        done = command(*words)
+        said = done.stderr if words[0] == "train" else done.stdout
+        assert done.returncode == (2 if words[0] == "train" else 1)
+        (line,) = [line for line in said.splitlines() if "shards are there" in line]
+        assert "train-00001-of-00002.parquet is missing: 1 of 2 shards are there." in line
+
+
+def test_a_shard_that_lies_there_twice_is_refused(tmp_path: Path) -> None:
+    where = tmp_path / "cifar10"
+    write_parquet(where, train_0_of_1=10, test_0_of_1=10)
+    (where / "copy").mkdir()
+    name = "train-00000-of-00001.parquet"
+    (where / "copy" / name).write_bytes((where / name).read_bytes())
+    both = re.escape(f"{where / 'copy' / name} and {where / name} are the same shard. Keep one of them.")
+    with pytest.raises(DataError, match=both):
+        load("cifar10", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["train-00000-of-00001.parquet", "train-00000-of-00002.parquet"], "are of different sets of shards"),
+        (["train-00000-of-00001.parquet", "train-more.parquet"], "are of different sets of shards"),
+        (["train-00000-of-00001.parquet", "train-00001-of-00001.parquet"], "train-00001-of-00001.parquet is one shard"),
+        (["train-000000000-of-999999999.parquet"], "train-000000001-of-999999999.parquet is missing: 1 of 999999999"),
+        (["train-00001-of-00003-0f3a.parquet"], r"train-00000-of-00003-\*.parquet is missing: 1 of 3 shards are there"),
+        (["a/train-0.parquet", "b/train-0.parquet"], "a/train-0.parquet and b/train-0.parquet are the same shard"),
+    ],
+)
+def test_shards_that_make_no_set_are_refused(names: list[str], sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        complete_shards(Path(name) for name in names)
+
+
+def test_shards_that_are_whole_are_taken() -> None:
+    for names in (
+        [],
+        ["train-0.parquet", "train-1.parquet"],
+        ["x/t-00000-of-00002-ab.parquet", "y/t-00001-of-00002-cd.parquet"],
+    ):
+        assert complete_shards(Path(name) for name in reversed(names)) == [Path(name) for name in names]
+
+
+def test_two_zips_of_tiny_imagenet_are_refused(tmp_path: Path) -> None:
+    for name in ("tiny-imagenet-200.zip", "tiny-imagenet-200-sample.zip"):
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"200-sample\.zip and .*200\.zip are both zips of Tiny-ImageNet\. Keep one"):
+        load("tiny_imagenet", folder=tmp_path)
+
+
+def test_a_tiny_imagenet_without_some_of_its_validation_images_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "tiny-imagenet-200"
+    (root / "train" / "n01" / "images").mkdir(parents=True)
+    (root / "val" / "images").mkdir(parents=True)
+    (root / "wnids.txt").write_text("n01\n")
+    (root / "words.txt").write_text("n01\tcat\n")
+    (root / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn01\nval_1.JPEG\tn01\nval_2.JPEG\tn01\n")
+    Image.new("RGB", (64, 64)).save(root / "train" / "n01" / "images" / "n01_0.JPEG")
+    Image.new("RGB", (64, 64), "red").save(root / "val" / "images" / "val_1.JPEG")
+    with pytest.raises(DataError, match=r"2 of 3 validation images are missing, first val_0\.JPEG\. Fetch it again"):
         load("tiny_imagenet", folder=tmp_path)

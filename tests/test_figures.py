@@ -168,12 +168,12 @@ def test_a_claim_reads_the_second_half_of_a_mean_curve() -> None:
         Trace(tuple(zip((0, 10, 20, 30), values, strict=True)), False) for values in ((9, 4, 6, 5), (9, 4, 8, 5))
     )
     reader = CurveReader("3", Curves((Line("muda", "MUDA", "da", traces),), ()))
-    assert judge("", 'swing("muda", "da") == 2', reader).figures == "muda da swing 2"
-    assert judge("", 'end("MUDA", "da") == 5', reader).verdict == "held"
+    assert judge('swing("muda", "da") == 2', reader).figures == "muda da swing 2"
+    assert judge('end("MUDA", "da") == 5', reader).verdict == "held"
     cut = (traces[0], Trace(traces[1].points[:2], True))
     line = Line("muda", "MUDA", "da", cut)
     assert line.mean == [(0, 9), (10, 4)], "a mean over fewer configurations would be another curve"
-    assert judge("", 'diverged("muda") == 1', CurveReader("3", Curves((line,), ()))).verdict == "held"
+    assert judge('diverged("muda") == 1', CurveReader("3", Curves((line,), ()))).verdict == "held"
 
 
 def test_the_end_of_a_curve_is_the_model_that_is_stored(drawn: Bench, machinery: Machinery) -> None:
@@ -212,7 +212,7 @@ def test_a_failed_run_is_missing_and_one_that_never_began_is_told(
     curves = curves_of("3", entry, sequence.placed(entry), sequence.store)
     assert any("NegGrad, forget 1>3, seed 0: diverged" in note for note in curves.notes)
     invoke("figure", "3", "--forget", "1", "--then", "3", "--output", "sequence.svg")
-    assert judge("", 'diverged("neggrad") == 1', CurveReader("3", curves)).verdict == "held"
+    assert judge('diverged("neggrad") == 1', CurveReader("3", curves)).verdict == "held"
 
 
 def test_a_metric_that_is_defined_anew_is_traced_anew(

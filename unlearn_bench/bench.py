@@ -14,7 +14,7 @@ from typing import Any
 
 from unlearn_bench.config import Benchmarks, FigureEntry, Measured, Row, TableEntry
 from unlearn_bench.report.tables import Table, build_table, by_selection
-from unlearn_bench.selection import Selection, select
+from unlearn_bench.selection import PlacedRow, Selection, place, select
 from unlearn_bench.spec import canonical_forget
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord, Status
@@ -84,7 +84,7 @@ class Bench:
         bench = cls(benchmarks, select(benchmarks, **choice), store, choice, tuned or {})
         return replace(bench, selection=bench._with_tuned(bench.selection))
 
-    def placed(self, entry: Measured, *, plugins: bool = True) -> list[tuple[Row, Selection]]:
+    def placed(self, entry: Measured, *, plugins: bool = True) -> list[tuple[PlacedRow, Selection]]:
         """Returns the rows of a table or figure, each with its configurations as they are recorded.
 
         With ``plugins``, a table that is open to plug-in methods has a row for each that is recorded.
@@ -94,7 +94,7 @@ class Bench:
             selection = self._selection_of(entry, None)
             listed = {row.method for row in entry.full_rows}
             recorded = self.store.plugins(selection.experiment.key)
-            placed += [(Row(method=method), selection) for method in recorded if method not in listed]
+            placed += [(PlacedRow(method=method), selection) for method in recorded if method not in listed]
         groups = [(self.as_recorded(selection), rows) for selection, rows in by_selection(placed)]
         return [(row, selection) for selection, rows in groups for row in rows]
 
@@ -115,7 +115,7 @@ class Bench:
             placed = self._asked(entry)
             drawn |= isinstance(entry, FigureEntry) and entry.kind == "features"
             if isinstance(entry, TableEntry) and entry.plugins:
-                plugins = [Row(method=method.name) for method in methods if method.origin]
+                plugins = [PlacedRow(method=method.name) for method in methods if method.origin]
                 placed += [(row, self._selection_of(entry, None)) for row in plugins]
             for row, selection in placed:
                 rows = next((rows for known, rows in groups if known == selection), None)
@@ -132,9 +132,9 @@ class Bench:
             failures=sum(outcome.failures for outcome in outcomes),
         )
 
-    def _asked(self, entry: Measured) -> list[tuple[Row, Selection]]:
-        selection = self._selection_of(entry, None)
-        return [(row, self._selection_of(entry, row)) for row in entry.rows_at(selection.profile)]
+    def _asked(self, entry: Measured) -> list[tuple[PlacedRow, Selection]]:
+        rows = entry.rows_at(self._selection_of(entry, None).profile)
+        return place(self.benchmarks, entry, [(row, self._selection_of(entry, row)) for row in rows])
 
     def _selection_of(self, table: Measured, row: Row | None) -> Selection:
         return self._with_tuned(select(self.benchmarks, **self.choice, table=table, row=row))

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unlearn_bench.config import Benchmarks, Measured, Profile, Scalar
+from unlearn_bench.config import Benchmarks, Measured, Scalar
 from unlearn_bench.data import datasets
 from unlearn_bench.data.settings import settings
 from unlearn_bench.errors import unknown_name
@@ -33,13 +33,14 @@ def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
     Raises:
         UnknownNameError: no such kind.
     """
-    titled: dict[str, Mapping[str, Measured | Profile]] = {
-        "tables": benchmarks.tables,
-        "figures": benchmarks.figures,
-        "profiles": benchmarks.profiles,
+    of_paper: dict[str, Mapping[str, Measured]] = {"tables": benchmarks.tables, "figures": benchmarks.figures}
+    titled = {
+        kind: [[name, benchmarks.papers_title(entry)] for name, entry in entries.items()]
+        for kind, entries in of_paper.items()
     }
+    titled["profiles"] = [[name, profile.title] for name, profile in benchmarks.profiles.items()]
     if kind in titled:
-        return ([kind[:-1], "title"], [[name, entry.title] for name, entry in titled[kind].items()]), []
+        return ([kind[:-1], "title"], titled[kind]), []
     if kind not in REGISTRIES:
         raise unknown_name("kind", kind, [*REGISTRIES, *titled])
     entries = list(REGISTRIES[kind])

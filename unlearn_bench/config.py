@@ -6,6 +6,7 @@ Every key is known or refused; a wrong one is named with its place in the file. 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from unlearn_bench.yaml_files import read_yaml
 FILE_NAME = "benchmarks.yaml"
 Precision = Literal["float32", "bfloat16"]
 Scalar = bool | int | float | str
+DATASET = "{dataset}"  # in titles, labels and claims: the data set that was measured, as people write it
 
 
 class _Strict(BaseModel):
@@ -27,6 +29,7 @@ class _Strict(BaseModel):
 class DatasetEntry(_Strict):
     """How a data set is treated wherever it is used."""
 
+    label: str = Field(default="", description="as people write its name; the name itself where it is left out")
     profile: str = Field(description="the profile that `--dataset` alone chooses")
     augment: Literal["none", "crop_flip"] = Field(description="what training does to images")
     forget: dict[str, list[int | str]] = Field(default={}, description="by setting, the forget sets that are averaged")
@@ -62,7 +65,8 @@ class Profile(_Strict):
 class Row(_Strict):
     """A table's row: a method, the options in which it differs from the profile's, and what the paper printed.
 
-    ``dataset`` and ``setting`` are the table's where the row states none.
+    ``dataset`` and ``setting`` are the table's where the row states none. In ``label``, ``{dataset}`` is the data set
+    that a profile measures, which may be another than the paper's.
     """
 
     method: str
@@ -76,7 +80,7 @@ class Row(_Strict):
 class Measured(_Strict):
     """What a table and a figure share: rows, and the configurations that they are measured on."""
 
-    title: str
+    title: str = Field(description="with {dataset} where it names the data set that is measured")
     dataset: str | None = Field(default=None, description="the paper's; a profile may have another instead")
     setting: str = "class"
     forget: list[int | str] = Field(default=[], description="forget sets in place of the data set's usual ones")
@@ -88,6 +92,10 @@ class Measured(_Strict):
     def full_rows(self) -> list[Row]:
         """The rows, the short form (a method's name) spelled out."""
         return [Row(method=row) if isinstance(row, str) else row for row in self.rows]
+
+    def title_on(self, datasets: Iterable[str]) -> str:
+        """Returns the title with the data sets' labels, each once, in place of ``{dataset}``."""
+        return self.title.replace(DATASET, " and ".join(dict.fromkeys(datasets)))
 
     def rows_at(self, profile: str) -> list[Row]:
         """Returns the rows with the options that they have in a profile, their own over these."""
@@ -122,12 +130,22 @@ class FigureEntry(Measured):
 
 
 class Claim(_Strict):
-    """A statement of the paper that a table or a figure of curves can confirm or refute, read by ``report.claims``."""
+    """A statement of the paper that a table or a figure of curves can confirm or refute, read by ``report.claims``.
+
+    ``{dataset}`` is a data set of ``about``: in ``says`` the paper's, in ``test`` the one that was measured for it.
+    """
 
     says: str
+    about: list[str] = Field(default=[], description="data sets of the paper, a claim each; none: any may hold it")
     table: str = ""
     figure: str = ""
     test: str
+
+    @model_validator(mode="after")
+    def _names_its_data_set(self) -> Claim:
+        if DATASET in self.says + self.test and not self.about:
+            raise ValueError(f"a claim with {DATASET} needs `about`, the data sets that it stands for")
+        return self
 
 
 Grid = dict[str, Annotated[list[Scalar], Field(min_length=1)]]  # option to the values to try, every combination of them
@@ -169,6 +187,15 @@ class Benchmarks(_Strict):
         if name not in self.figures:
             raise unknown_name("figure", name, [*self.figures, "gaps"])
         return self.figures[name]
+
+    def label_of(self, dataset: str) -> str:
+        """Returns a data set's name as people write it; of ``folder:NAME``, or one without a label, the name itself."""
+        return (self.datasets[dataset].label if dataset in self.datasets else "") or dataset
+
+    def papers_title(self, entry: Measured) -> str:
+        """Returns the title of a table or figure with the data sets of the paper."""
+        datasets = (row.dataset or entry.dataset for row in entry.full_rows)
+        return entry.title_on(self.label_of(dataset) for dataset in datasets if dataset)
 
     def grid(self, name: str) -> dict[str, Grid | list[Grid]]:
         """Returns the grids of that name by method. Raises UnknownNameError."""

@@ -145,8 +145,8 @@ def _data_sets(benchmarks: Benchmarks, data: Path, progress: Progress) -> Iterat
         reader = datasets.get(name)
         if reader.name == "folder":
             continue  # it has no place of its own
-        there = not reader.files or bool(reader.files(Location(data, "", False, progress)))
         try:
+            there = not reader.files or bool(reader.files(Location(data, "", False, progress)))
             found = load(name, folder=data, progress=progress) if there else None
         except UserError as problem:
             if reader.files:

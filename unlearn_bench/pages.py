@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from unlearn_bench import __version__
 from unlearn_bench.bench import Bench
-from unlearn_bench.config import FigureEntry, Row, TableEntry
+from unlearn_bench.config import FigureEntry, TableEntry
 from unlearn_bench.errors import MissingRunError, OptionError
 from unlearn_bench.report.classes import describe_classes
 from unlearn_bench.report.curves import curves_of
@@ -18,14 +18,13 @@ from unlearn_bench.report.page.charts import gap_charts, pareto_chart
 from unlearn_bench.report.page.content import Figure, Page, TableSection, Words, row_views, table_command
 from unlearn_bench.report.page.figures import cloud_chart, curve_charts
 from unlearn_bench.report.tables import Table
-from unlearn_bench.selection import Selection
+from unlearn_bench.selection import Placed, title_of
 from unlearn_bench.verdicts import describe_claims
 
 MARKS = "Filled: the smallest gap; half: not significantly larger."
 BAND = "The band reaches to what two retrained models of different seeds typically differ by."
 NO_BAND = "No band: it needs retrained models of two seeds or more."
 
-Placed = Sequence[tuple[Row, Selection]]
 Report = tuple[list[str], list[list[str]], list[str]]
 
 
@@ -157,7 +156,8 @@ def _words(title: str, make: Callable[[], Report]) -> Words:
 
 
 def _figure(bench: Bench, name: str, entry: FigureEntry, embedding: Embedding) -> Figure:
-    title, placed = f"Figure {name}. {entry.title}", bench.placed(entry)
+    placed = bench.placed(entry)
+    title = f"Figure {name}. {title_of(entry, placed)}"
     if entry.kind == "features":
         clouds = clouds_of(name, placed, bench.store, embedding)
         charts = [cloud_chart(cloud, clouds.classes, title) for cloud in clouds.panels]

@@ -1,4 +1,8 @@
-"""From benchmarks.yaml and a command line to the configurations that a command is about. No torch here."""
+"""From benchmarks.yaml and a command line to the configurations that a command is about. No torch here.
+
+A profile may measure another data set than the paper's (``instead``). What is shown is called by what was measured:
+labels are filled in here, and rows that become equal are one, which remembers the rows of the paper that it stands for.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from unlearn_bench.config import Benchmarks, FigureEntry, Measured, Row, Scalar, Subset
+from unlearn_bench.config import DATASET, Benchmarks, FigureEntry, Measured, Row, Scalar, Subset
 from unlearn_bench.errors import OptionError, did_you_mean, unknown_name
 from unlearn_bench.pinned import Pinned, find_pinned
 from unlearn_bench.spec import Experiment, recorded_name
@@ -16,7 +20,8 @@ from unlearn_bench.spec import Experiment, recorded_name
 class Selection:
     """Which configurations a command is about: one experiment, its forget sets and its seeds.
 
-    ``source`` is the data set as the user named it (``folder:PATH``); ``experiment.dataset`` is its name in the record.
+    ``source`` is the data set as the user named it (``folder:PATH``); ``experiment.dataset`` is its name in the record,
+    ``dataset_label`` its name as people write it.
     ``remarks`` says of methods where their options come from, where that is not the profile. ``given`` are the words of
     the command line that lead here, for messages that tell the next command. ``pinned`` are references that are not
     trained here.
@@ -30,6 +35,7 @@ class Selection:
     options: dict[str, dict[str, Scalar]]
     remarks: tuple[str, ...] = ()
     given: str = ""
+    dataset_label: str = ""
     pinned: Pinned | None = None
 
     @property
@@ -115,5 +121,78 @@ def select(
         seeds=tuple(seeds) or tuple(chosen.seeds),
         options=dict(chosen.options),
         given=given,
+        dataset_label=benchmarks.label_of(recorded_name(source)),
         pinned=pinned,
     )
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of benchmarks.yaml, as the paper has it.
+
+    Attributes:
+        dataset, dataset_label: the paper's, its name and as people write it.
+        is_measured: whether that is the data set that was measured; else another stands in for it.
+        published: by metric, what the paper prints.
+    """
+
+    dataset: str
+    dataset_label: str
+    is_measured: bool
+    published: dict[str, float]
+
+
+class PlacedRow(Row):
+    """A row as it is shown: its label names what was measured, ``published`` is the paper's on that very data set.
+
+    ``papers`` are the rows of benchmarks.yaml that it stands for; none of a plug-in's.
+    """
+
+    papers: tuple[PaperRow, ...] = ()
+
+    @property
+    def elsewhere(self) -> tuple[PaperRow, ...]:
+        """The paper's rows on data sets that this one stands in for; none where the paper has the measured one too."""
+        return () if any(paper.is_measured for paper in self.papers) else self.papers
+
+
+Placed = Sequence[tuple[PlacedRow, Selection]]
+
+
+def place(
+    benchmarks: Benchmarks, entry: Measured, asked: Sequence[tuple[Row, Selection]]
+) -> list[tuple[PlacedRow, Selection]]:
+    """Returns the rows of a table or figure as they are shown.
+
+    Rows of several data sets of the paper that come to the same method, options and configurations stand once.
+
+    Args:
+        benchmarks: names the data sets.
+        entry: the table or figure.
+        asked: its rows as benchmarks.yaml has them, each with its configurations.
+    """
+    placed: list[tuple[PlacedRow, Selection]] = []
+    for row, selection in asked:
+        name = row.dataset or entry.dataset or selection.source
+        paper = PaperRow(name, benchmarks.label_of(name), name == selection.source, row.published)
+        label = row.label and row.label.replace(DATASET, selection.dataset_label)
+        for k, (other, where) in enumerate(placed):
+            is_same = (where, other.method) == (selection, row.method)
+            is_same = is_same and where.overrides(other) == selection.overrides(row)
+            if is_same and (other.label == label or name not in {known.dataset for known in other.papers}):
+                papers = (*other.papers, paper)
+                placed[k] = (other.model_copy(update={"papers": papers, "published": _published(papers)}), where)
+                break
+        else:
+            shown = {**dict(row), "label": label, "papers": (paper,), "published": _published([paper])}
+            placed.append((PlacedRow(**shown), selection))
+    return placed
+
+
+def title_of(entry: Measured, placed: Placed) -> str:
+    """Returns the title of a table or figure with the data sets that were measured."""
+    return entry.title_on(selection.dataset_label for _, selection in placed)
+
+
+def _published(papers: Sequence[PaperRow]) -> dict[str, float]:
+    return next((paper.published for paper in papers if paper.is_measured), {})

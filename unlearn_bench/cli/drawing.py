@@ -65,9 +65,11 @@ def _of_paper(bench: Bench, name: str, embedding: Any) -> Any:
     from unlearn_bench.report.embedding import clouds_of
     from unlearn_bench.report.figures.clouds import cloud_plot
     from unlearn_bench.report.figures.lines import line_plot
+    from unlearn_bench.selection import title_of
 
     entry = bench.benchmarks.figure(name)
-    title, placed = f"Figure {name}. {entry.title}", bench.placed(entry)
+    placed = bench.placed(entry)
+    title = f"Figure {name}. {title_of(entry, placed)}"
     if entry.kind == "features":
         return cloud_plot(title, clouds_of(name, placed, bench.store, embedding))
     return line_plot(title, curves_of(name, entry, placed, bench.store), bench.store.metrics())

@@ -211,17 +211,19 @@ def status(
 ) -> None:
     """Say how much of each table is recorded, and how long the rest would take."""
     from unlearn_bench.report.listing import progress_of, show_listing
+    from unlearn_bench.selection import title_of
 
     bench = open_bench(config, db, profile, dataset, create=False)
     body: list[list[Any]] = []
     for name, entry in bench.benchmarks.tables.items():
         try:
-            found = progress_of(bench.placed(entry), bench.store)
+            placed = bench.placed(entry)
         except OptionError:  # the data set that was chosen has no such setting
-            body.append([name, entry.title, None, None, None, None])
+            body.append([name, bench.benchmarks.papers_title(entry), None, None, None, None])
             continue
+        found = progress_of(placed, bench.store)
         left = None if found.seconds is None else round(found.seconds)
-        body.append([name, entry.title, found.done, found.total, found.broken, left])
+        body.append([name, title_of(entry, placed), found.done, found.total, found.broken, left])
     notes = [
         f"Profile {bench.selection.profile}, {bench.selection.experiment.dataset}; {bench.store.shown_url}",
         "Seconds left: on one core or GPU, by the recorded runs of each method; – where it has none.",

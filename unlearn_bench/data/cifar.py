@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from unlearn_bench.data import Labels, Location, Pixels
-from unlearn_bench.data.parquet import read_parquet
+from unlearn_bench.data.parquet import complete_shards, read_parquet
 from unlearn_bench.errors import DataError
 
 Part = tuple[Pixels, Labels]
@@ -35,16 +35,22 @@ class Source:
     members: tuple[str, ...]
 
     def files(self, location: Location) -> list[Path]:
-        """Returns the files that would be read."""
-        parquet = self._parquet(location, "train") + self._parquet(location, "test")
+        """Returns the files that would be read.
+
+        Raises:
+            DataError: see :func:`unlearn_bench.data.parquet.complete_shards`.
+        """
+        train, test = self._parquet(location, "train"), self._parquet(location, "test")
+        if train and test:
+            return train + test
         root = location.folder / self.base_folder
-        return parquet or sorted(path for name in self.members for path in root.glob(name) if path.is_file())
+        return sorted(path for name in self.members for path in root.glob(name) if path.is_file())
 
     def read(self, location: Location) -> tuple[Part, Part]:
         """Returns the training and the test split, both of one source: Parquet where it has both.
 
         Raises:
-            DataError: neither source is there, or it is damaged.
+            DataError: neither source is there, or it is damaged, or a Parquet shard is missing or there twice.
         """
         train, test = self._parquet(location, "train"), self._parquet(location, "test")
         if train and test:
@@ -52,7 +58,7 @@ class Source:
         return self._torchvision(location, is_train=True), self._torchvision(location, is_train=False)
 
     def _parquet(self, location: Location, split: str) -> list[Path]:
-        return sorted((location.folder / self.folder).rglob(f"{split}-*.parquet"))
+        return complete_shards((location.folder / self.folder).rglob(f"{split}-*.parquet"))
 
     def _decoded(self, files: list[Path], location: Location, split: str) -> Part:
         task = f"decode {self.title} {split}"

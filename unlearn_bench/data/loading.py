@@ -80,7 +80,7 @@ def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
     Args:
         splits: as read.
         drop_overlap: leave images out of the test split that are, with their labels, in the training split as well:
-            CIFAR-100 as published has two of them. A test on seen images measures nothing.
+            CIFAR-100 as published has four of them. A test on seen images measures nothing.
 
     Raises:
         DataError: there are such images and they are not to be left out; or a class name that no terminal should show.

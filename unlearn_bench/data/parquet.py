@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,40 @@ from unlearn_bench.data import Labels, Pixels
 from unlearn_bench.data.decode import decode
 from unlearn_bench.errors import DataError
 from unlearn_bench.progress import Progress
+
+SHARD = re.compile(r"(.+)-(\d{1,9})-of-(\d{1,9})(-\w+)?\.parquet")  # public copies may end in a hash
+
+
+def complete_shards(files: Iterable[Path]) -> list[Path]:
+    """Returns the shards of one split in order of their paths; none where there are none.
+
+    A name such as ``train-00000-of-00002.parquet`` says how many shards there are. Files that are not numbered in this
+    way are taken as they are.
+
+    Raises:
+        DataError: a shard is missing, lies there twice, or belongs to another set than the others.
+    """
+    found = sorted(files)
+    parts = [SHARD.fullmatch(file.name) for file in found]
+    totals = [int(part[3]) if part else None for part in parts]
+    for file, total in zip(found, totals, strict=True):
+        if total != totals[0]:
+            raise DataError(f"{found[0]} and {file} are of different sets of shards. Keep one set.")
+    there: dict[str | int, Path] = {}
+    for file, part in zip(found, parts, strict=True):
+        name = int(part[2]) if part else file.name
+        if name in there:
+            raise DataError(f"{there[name]} and {file} are the same shard. Keep one of them.")
+        there[name] = file
+    total = totals[0] if totals else None
+    if total is None or (len(there) == total and there.keys() == set(range(total))):
+        return found
+    lacking = next((number for number in range(total) if number not in there), None)
+    if lacking is None:
+        raise DataError(f"{found[-1]} is one shard too many: they are numbered from 0. Remove it.")
+    start, number, of, end = parts[0].groups()  # type: ignore[union-attr]  # it has a total
+    missing = found[0].with_name(f"{start}-{lacking:0{len(number)}}-of-{of}{'-*' if end else ''}.parquet")
+    raise DataError(f"{missing} is missing: {len(there)} of {total} shards are there. Fetch it, or remove the others.")
 
 
 def read_parquet(

@@ -19,14 +19,18 @@ LARGEST_MEMBER = 32 * 2**20  # bytes of one file of the archive: its list of wor
 
 
 def _zips(location: Location) -> list[Path]:
-    return sorted(location.folder.glob(f"{ROOT}*.zip"))
+    """Returns the zip, or nothing. Raises DataError where there are two: which of them is meant is not known."""
+    found = sorted(location.folder.glob(f"{ROOT}*.zip"))
+    if len(found) > 1:
+        raise DataError(f"{found[0]} and {found[1]} are both zips of Tiny-ImageNet. Keep one of them.")
+    return found
 
 
 def _files(location: Location) -> list[Path]:
     folder = location.folder / ROOT
     if (folder / "wnids.txt").is_file():
         return sorted(path for path in folder.rglob("*") if path.is_file())
-    return _zips(location)[:1]
+    return _zips(location)
 
 
 @dataset(label="Tiny-ImageNet", source="Le and Yang 2015", files=_files)
@@ -90,6 +94,12 @@ def _read(names: list[str], read: Callable[[str], bytes], location: Location) ->
             train.append((name, label_of[parts[2]]))
         elif validation.get(parts[-1]) in label_of and parts[1] == "val":
             test.append((name, label_of[validation[parts[-1]]]))
+    present = {PurePosixPath(name).name for name, _ in test}
+    if lacking := [name for name, wnid in validation.items() if wnid in label_of and name not in present]:
+        raise DataError(
+            f"Tiny-ImageNet is incomplete: {len(lacking)} of {len(validation)} validation images are missing, first "
+            f"{lacking[0]}. Fetch it again."
+        )
     if not train or not test:
         raise DataError(f"Tiny-ImageNet holds {len(train)} training and {len(test)} validation images. Fetch it again.")
     pixels, labels = zip(*(_decoded(chosen, read, location) for chosen in (train, test)), strict=True)

@@ -1,18 +1,18 @@
-"""The paper's checkable statements against the record: held, not held, not measured, each with its figures."""
+"""The paper's checkable statements against the record: a verdict each, with the values that it rests on."""
 
 from __future__ import annotations
 
 import ast
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unlearn_bench.errors import ConfigError
 from unlearn_bench.report.curves import Curves, Line
 from unlearn_bench.report.tables import RETRAINED, Table, TableRow, mean_gap
 
-Verdict = Literal["held", "not held", "not measured"]
+Verdict = Literal["held", "not held", "on a stand-in: holds", "on a stand-in: does not hold", "not measured"]
 
 ARITHMETIC: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -35,21 +35,45 @@ class NotMeasuredError(Exception):
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a function of a test read; two readings are equal where they read the same of the same runs.
+
+    Attributes:
+        function: its name.
+        runs: the keys of the runs, row by row.
+        metrics: of which metrics.
+        values: what it found.
+        shown: the same for people, with the row's name.
+    """
+
+    function: str
+    runs: tuple[tuple[str, ...], ...]
+    metrics: tuple[str, ...]
+    values: tuple[float, ...]
+    shown: str = field(compare=False)
+
+
+@dataclass(frozen=True)
 class Judged:
-    """What became of a claim; ``figures`` are the values that its test read."""
+    """What became of a test: the verdict and what was read for it, or why there is none."""
 
-    says: str
     verdict: Verdict
-    figures: str
+    readings: tuple[Reading, ...] = ()
+    reason: str = ""
+
+    @property
+    def figures(self) -> str:
+        """The values that were read, each once, or the reason, for people."""
+        return self.reason or "; ".join(dict.fromkeys(reading.shown for reading in self.readings))
 
 
-def judge(says: str, test: str, reader: Reader) -> Judged:
+def judge(test: str, reader: Reader, *, on_stand_in: bool = False) -> Judged:
     """Returns what a table or a figure of curves says of a claim.
 
     Args:
-        says: the claim in words.
         test: an expression of comparisons, arithmetic, ``and``, ``or``, ``not``, and the functions of the reader.
         reader: of what is measured.
+        on_stand_in: whether that is another data set than the claim is about.
 
     Raises:
         ConfigError: the test is none of that.
@@ -58,12 +82,15 @@ def judge(says: str, test: str, reader: Reader) -> Judged:
     try:
         holds = bool(_evaluate(ast.parse(test, mode="eval").body, reader.functions))
     except NotMeasuredError as lacking:
-        return Judged(says, "not measured", str(lacking))
+        return Judged("not measured", reason=str(lacking))
     except ZeroDivisionError:
-        return Judged(says, "not measured", f"the test '{test}' divides by 0 here")
+        return Judged("not measured", reason=f"the test '{test}' divides by 0 here")
     except (SyntaxError, TypeError) as problem:
         raise ConfigError(f"benchmarks.yaml: claims: the test '{test}' cannot be read: {problem}.") from None
-    return Judged(says, "held" if holds else "not held", "; ".join(dict.fromkeys(reader.read)))
+    verdicts: dict[bool, Verdict] = {True: "held", False: "not held"}
+    if on_stand_in:
+        verdicts = {True: "on a stand-in: holds", False: "on a stand-in: does not hold"}
+    return Judged(verdicts[holds], tuple(reader.read))
 
 
 def _evaluate(node: ast.AST, functions: Mapping[str, Callable[..., Any]]) -> Any:
@@ -92,7 +119,7 @@ class Reader:
     """Reads what a test asks of a record, by functions of a row, and remembers what it read."""
 
     def __init__(self) -> None:
-        self.read: list[str] = []
+        self.read: list[Reading] = []
         self.functions: dict[str, Callable[..., Any]] = {}
 
 
@@ -110,17 +137,19 @@ class CurveReader(Reader):
         self.functions = {"swing": self.swing, "end": self.end, "diverged": self.diverged}
 
     def swing(self, row: str, metric: str) -> float:
-        return self._noted(f"{row} {metric} swing", self._line(row, metric, with_steps=True).swing)
+        line = self._line(row, metric, with_steps=True)
+        return self._noted("swing", line, metric, line.swing, f"{row} {metric} swing")
 
     def end(self, row: str, metric: str) -> float:
-        return self._noted(f"{row} {metric} end", self._line(row, metric, with_steps=True).mean[-1][1])
+        line = self._line(row, metric, with_steps=True)
+        return self._noted("end", line, metric, line.mean[-1][1], f"{row} {metric} end")
 
     def diverged(self, row: str) -> float:
-        traces = self._line(row, self.curves.lines[0].metric).traces
-        return self._noted(f"{row} diverged", sum(trace.diverged for trace in traces))
+        line = self._line(row, self.curves.lines[0].metric)
+        return self._noted("diverged", line, "", sum(trace.diverged for trace in line.traces), f"{row} diverged")
 
-    def _noted(self, what: str, value: float) -> float:
-        self.read.append(f"{what} {value:.4g}")
+    def _noted(self, function: str, line: Line, metric: str, value: float, what: str) -> float:
+        self.read.append(Reading(function, (line.runs,), (metric,), (value,), f"{what} {value:.4g}"))
         return value
 
     def _line(self, name: str, metric: str, *, with_steps: bool = False) -> Line:
@@ -150,25 +179,31 @@ class TableReader(Reader):
         }
 
     def value(self, row: str, metric: str) -> float:
-        found = self._cell(row, metric, "mean")
-        self.read.append(f"{row} {metric} {found:.4g}")
-        return found
+        return self._noted("value", row, (metric,), self._cell(row, metric, "mean"), f"{row} {metric}")
 
     def gap(self, row: str, metric: str) -> float:
-        found = self._cell(row, metric, "gap")
-        self.read.append(f"{row} {metric} gap {found:.4g}")
-        return found
+        return self._noted("gap", row, (metric,), self._cell(row, metric, "gap"), f"{row} {metric} gap")
 
     def mean_gap(self, row: str) -> float:
-        found = self._mean_gap(self._row(row))
-        self.read.append(f"{row} mean gap {found:.4g}")
-        return found
+        return self._noted("mean_gap", row, self._metrics, self._mean_gap(self._row(row)), f"{row} mean gap")
 
     def smallest_mean_gap(self) -> str:
-        gaps = {row.method: self._mean_gap(row) for row in self.table.rows if not row.is_reference}
+        rows = [row for row in self.table.rows if not row.is_reference]
+        gaps = {row.method: self._mean_gap(row) for row in rows}
         ranked: Sequence[str] = sorted(gaps, key=lambda name: gaps[name])
-        self.read.append("mean gaps " + ", ".join(f"{name} {gaps[name]:.3f}" for name in ranked[:3]))
+        shown = "mean gaps " + ", ".join(f"{name} {gaps[name]:.3f}" for name in ranked[:3])
+        runs = tuple(row.runs for row in rows)
+        self.read.append(Reading("smallest_mean_gap", runs, self._metrics, tuple(gaps.values()), shown))
         return ranked[0]
+
+    @property
+    def _metrics(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.table.columns)
+
+    def _noted(self, function: str, row: str, metrics: tuple[str, ...], value: float, what: str) -> float:
+        runs = (self._row(row).runs,)
+        self.read.append(Reading(function, runs, metrics, (value,), f"{what} {value:.4g}"))
+        return value
 
     def _mean_gap(self, row: TableRow) -> float:
         for column in self.table.columns:
@@ -184,10 +219,9 @@ class TableReader(Reader):
 
     def _cell(self, name: str, metric: str, part: Literal["mean", "gap"]) -> float:
         row = self._row(name)
-        columns = [column.name for column in self.table.columns]
-        if metric not in columns:
+        if metric not in self._metrics:
             raise TypeError(f"table {self.table.name} has no metric '{metric}'")
-        cell = row.cells[columns.index(metric)]
+        cell = row.cells[self._metrics.index(metric)]
         value = 0.0 if part == "gap" and row.method == RETRAINED else getattr(cell, part)
         if value is None or cell.n < row.expected:
             raise NotMeasuredError(f"{metric} of {name} in table {self.table.name}: {cell.n} of {row.expected} runs")

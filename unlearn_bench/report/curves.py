@@ -31,6 +31,7 @@ class Line:
         metric: its name.
         traces: one for each configuration; none of a reference.
         level: of a reference, which has no steps, the mean over configurations; None otherwise.
+        runs: the keys of the runs.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Line:
     metric: str
     traces: tuple[Trace, ...]
     level: float | None = None
+    runs: tuple[str, ...] = ()
 
     @property
     def mean(self) -> list[tuple[int, float]]:
@@ -98,7 +100,8 @@ def curves_of(name: str, entry: Measured, placed: Sequence[tuple[Row, Selection]
                 )
                 values = [run.values[metric] for run in runs.values() if metric in run.values]
                 level = statistics.fmean(values) if is_reference and values else None
-                lines.append(Line(row.method, label, metric, () if is_reference else traces, level))
+                keys = tuple(run.key for run in runs.values())
+                lines.append(Line(row.method, label, metric, () if is_reference else traces, level, keys))
             if not is_reference:
                 stated = ", ".join(f"{option} {value}" for option, value in selection.overrides(row).items())
                 notes[f"{label}: {stated or 'options as the method has them'}."] = None

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from unlearn_bench.config import Row, TableEntry
-from unlearn_bench.selection import Selection
+from unlearn_bench.config import Row
+from unlearn_bench.selection import Placed, Selection
 from unlearn_bench.spec import THEN
 from unlearn_bench.store.records import MethodRecord, RunRecord
 
@@ -84,12 +84,15 @@ def measured_by(runs: Sequence[RunRecord]) -> str:
     )
 
 
-def stand_ins(entry: TableEntry, placed: Sequence[tuple[Row, Selection]]) -> list[str]:
+def stand_ins(placed: Placed) -> list[str]:
     """Returns which data sets are measured in place of the paper's."""
-    pairs = [(row.dataset or entry.dataset, selection.experiment.dataset) for row, selection in placed]
-    return [
-        f"In place of the paper's {paper}: {ours}." for paper, ours in dict.fromkeys(pairs) if paper not in (None, ours)
+    pairs = [
+        (paper.dataset, selection.experiment.dataset)
+        for row, selection in placed
+        for paper in row.papers
+        if not paper.is_measured
     ]
+    return [f"In place of the paper's {paper}: {ours}." for paper, ours in dict.fromkeys(pairs)]
 
 
 def origins(runs: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> list[str]:

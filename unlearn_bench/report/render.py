@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ def to_records(table: Table) -> list[dict[str, Any]]:
         their sample standard deviation, both in the metric's unit and null where there are too few; ``n``, how many are
         done; ``gap``, the absolute difference of the mean from the retrained model's over the same configurations, null
         for that model itself; ``best``, whether the gap is the smallest of its column and another is significantly
-        larger, and ``tied``, whether it is not significantly larger than that; ``label`` of the row.
+        larger, and ``tied``, whether it is not significantly larger than that; ``label`` of the row; ``dataset``, the
+        measured one as people write it.
     """
     return [
         {
@@ -102,6 +104,7 @@ def to_records(table: Table) -> list[dict[str, Any]]:
             "best": cell.best,
             "tied": cell.tied,
             "label": row.label,
+            "dataset": row.dataset,
         }
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
@@ -109,22 +112,41 @@ def to_records(table: Table) -> list[dict[str, Any]]:
 
 
 AGAINST = "Ours, the paper's value, and the difference; – where the paper prints none or nothing was measured."
+OTHER_DATA = (
+    "Where the paper's data set is not ours, no difference is shown: values on two data sets may be compared in their "
+    "order alone."
+)
 
 
 def against_paper(table: Table, format: str) -> str:
     """Returns a table of our values beside the published ones, ``text`` or ``markdown``.
 
+    Where a data set stands in for others of the paper, there is a line for each of these, which names both and gives no
+    difference.
+
     Raises:
         OptionError: another format, or a table of which nothing is published.
     """
-    if all(cell.published is None for row in table.rows for cell in row.cells):
+    elsewhere = any(paper.published for row in table.rows for paper in row.elsewhere)
+    if not elsewhere and all(cell.published is None for row in table.rows for cell in row.cells):
         raise OptionError(f"benchmarks.yaml holds no published numbers of table {table.name}.")
-    body = [
-        [row.label, *(_beside(cell, column) for column, cell in zip(table.columns, row.cells, strict=True))]
-        for row in table.rows
+    body = []
+    for row in table.rows:
+        pairs = list(zip(table.columns, row.cells, strict=True))
+        for paper in row.elsewhere:
+            values = [_beside(replace(cell, published=paper.published.get(c.name)), c, False) for c, cell in pairs]
+            body.append([row.label, f"{row.dataset} / {paper.dataset_label}", *values])
+        if not row.elsewhere:
+            values = [_beside(cell, column) for column, cell in pairs]
+            body.append([row.label, *([row.dataset] if elsewhere else []), *values])
+    header = ["Method", *(["Data set, ours / the paper's"] if elsewhere else [])]
+    header += [column.heading for column in table.columns]
+    notes = [
+        AGAINST,
+        *([OTHER_DATA] if elsewhere else []),
+        *([f"On the paper: {table.published_note}"] if table.published_note else []),
+        *table.notes,
     ]
-    header = ["Method", *(column.heading for column in table.columns)]
-    notes = [AGAINST, *([f"On the paper: {table.published_note}"] if table.published_note else []), *table.notes]
     return with_notes(header, body, notes, format, title=f"{_title(table)}, against the paper")
 
 
@@ -149,10 +171,10 @@ def with_notes(
     return "\n".join([*([one_line(title), ""] if title else []), text, "", *map(one_line, notes)])
 
 
-def _beside(cell: Cell, column: MetricRecord) -> str:
+def _beside(cell: Cell, column: MetricRecord, with_difference: bool = True) -> str:
     decimals = 1 if column.unit == "%" else 2
     ours, paper = (f"{value:.{decimals}f}" if value is not None else "–" for value in (cell.mean, cell.published))
-    if cell.mean is None or cell.published is None:
+    if cell.mean is None or cell.published is None or not with_difference:
         return f"{ours} / {paper}"
     return f"{ours} / {paper} ({cell.mean - cell.published:+.{decimals}f})"
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
 from unlearn_bench.report.notes import Configuration, missing_reference, origins, provenance, shortfalls, stand_ins
 from unlearn_bench.report.ties import differences_of, marks_of
-from unlearn_bench.selection import Selection
+from unlearn_bench.selection import PaperRow, Placed, PlacedRow, Selection, title_of
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MethodRecord, MetricRecord, RunRecord
 
 RETRAINED = "retrained"
+AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Cell:
         best: whether the gap is the smallest of the approximate methods with all configurations done, and at least one
             other gap is significantly larger, see :func:`unlearn_bench.report.ties.marks_of`.
         tied: whether it is not the smallest, and not significantly larger.
-        published: the paper's value, where it prints one.
+        published: the paper's value, where it prints one on the data set that was measured.
     """
 
     mean: float | None
@@ -45,7 +47,13 @@ class Cell:
 class TableRow:
     """A method's row; a reference (original, retrained) competes with nobody and shows no gap in the paper's style.
 
-    ``expected`` is how many configurations each cell should have.
+    Attributes:
+        method, label, train_set: its name, as it is shown, and which images it is given.
+        cells: a cell for each column.
+        expected: how many configurations each cell should have.
+        dataset: the measured one, as people write it.
+        runs: the keys of the runs behind the cells, done or not.
+        elsewhere: the rows of the paper on other data sets, which the measured one stands in for.
     """
 
     method: str
@@ -54,6 +62,9 @@ class TableRow:
     is_reference: bool
     cells: tuple[Cell, ...]
     expected: int
+    dataset: str = ""
+    runs: tuple[str, ...] = ()
+    elsewhere: tuple[PaperRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +72,10 @@ class Table:
     """A table with its provenance, ready for any renderer.
 
     Attributes:
-        name, title: as in benchmarks.yaml.
+        name: as in benchmarks.yaml.
+        title: likewise, with what was measured.
         columns: the metrics.
-        rows: in the order of benchmarks.yaml.
+        rows: in the order of benchmarks.yaml, equal ones once.
         notes: what was measured, on what, and what is missing, a sentence each.
         published_note: on the paper's values.
     """
@@ -79,7 +91,7 @@ class Table:
 def build_table(
     name: str,
     entry: TableEntry,
-    placed: Sequence[tuple[Row, Selection]],
+    placed: Placed,
     store: Store,
     *,
     without_reference: bool = False,
@@ -114,7 +126,7 @@ def build_table(
         if lacking:
             by_row, reference = [{} for _ in own], {}
         made = [
-            _table_row(row, runs, reference, columns, method_records, len(selection.configurations))
+            _table_row(row, runs, reference, columns, method_records, selection)
             for row, runs in zip(own, by_row, strict=True)
         ]
         rows += _mark(made, by_row, reference, entry.metrics)
@@ -126,17 +138,17 @@ def build_table(
     datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
     return Table(
         name=name,
-        title=f"{entry.title}: {', '.join(datasets)}, profile {placed[0][1].profile}",
+        title=f"{title_of(entry, placed)}: {', '.join(datasets)}, profile {placed[0][1].profile}",
         columns=columns,
         rows=tuple(rows),
-        notes=(*notes, *stand_ins(entry, placed), *origins(used, method_records), *lacks),
+        notes=(*notes, *stand_ins(placed), *origins(used, method_records), *lacks),
         published_note=entry.note,
     )
 
 
-def by_selection(placed: Sequence[tuple[Row, Selection]]) -> list[tuple[Selection, list[Row]]]:
+def by_selection(placed: Sequence[tuple[AnyRow, Selection]]) -> list[tuple[Selection, list[AnyRow]]]:
     """Returns runs of rows with the same configurations, in order."""
-    groups: list[tuple[Selection, list[Row]]] = []
+    groups: list[tuple[Selection, list[AnyRow]]] = []
     for row, selection in placed:
         if not groups or groups[-1][0] != selection:
             groups.append((selection, []))
@@ -189,12 +201,12 @@ def mean_gap(table: Table, row: TableRow) -> float | None:
 
 
 def _table_row(
-    row: Row,
+    row: PlacedRow,
     runs: dict[Configuration, RunRecord],
     reference: dict[Configuration, RunRecord],
     columns: Sequence[MetricRecord],
     methods: Mapping[str, MethodRecord],
-    expected: int,
+    selection: Selection,
 ) -> TableRow:
     method = methods.get(row.method)
     cells = []
@@ -217,7 +229,10 @@ def _table_row(
         train_set=method.train_set if method else "",
         is_reference=method.is_reference if method else False,
         cells=tuple(cells),
-        expected=expected,
+        expected=len(selection.configurations),
+        dataset=selection.dataset_label,
+        runs=tuple(run.key for run in runs.values()),
+        elsewhere=row.elsewhere,
     )
 
 
