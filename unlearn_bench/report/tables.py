@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.notes import Configuration, missing_reference, origins, provenance, shortfalls, stand_ins
+from unlearn_bench.report.notes import (
+    Configuration,
+    missing_reference,
+    origins,
+    own_inputs,
+    provenance,
+    shortfalls,
+    stand_ins,
+    twins,
+)
 from unlearn_bench.report.ties import differences_of, tied
 from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
@@ -123,12 +132,13 @@ def build_table(
         lacks += shortfalls(name, own, by_row, selection)
         used += here
     datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
+    remarks = [*origins(used, method_records), *own_inputs(used, method_records), *twins(used, store)]
     return Table(
         name=name,
         title=f"{entry.title}: {', '.join(datasets)}, profile {placed[0][1].profile}",
         columns=columns,
         rows=tuple(rows),
-        notes=(*notes, *stand_ins(entry, placed), *origins(used, method_records), *lacks),
+        notes=(*notes, *stand_ins(entry, placed), *remarks, *lacks),
         published_note=entry.note,
     )
 
