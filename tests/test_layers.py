@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 ORDER = [
     "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files", "pinned",
     "kernels", "isolation",
-    "journal", "data", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
+    "journal", "data", "inputs", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
     "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
-    "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "auditing",
+    "guards", "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "auditing",
     "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "tuning", "tracking", "api", "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {

@@ -92,6 +92,8 @@ def describe_method(method: Method, benchmarks: Benchmarks) -> str:
         parts.append(f"A plug-in of {method.origin}, version {method.revision}.")
     if method.is_cheat:
         parts.append("A cheat: it forgets nothing, and is there to show which metrics it passes.")
+    if method.makes_inputs:
+        parts.append("It makes inputs of its own: the images that it passes through networks are not checked.")
     if method.note:
         parts.append(textwrap.fill(method.note, 100))
     options = describe(method.function)

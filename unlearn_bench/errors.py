@@ -14,6 +14,7 @@ UserError                 wrong use: exit code 2
 ├─ MissingExpectationError  nothing is recorded that a check could compare with
 └─ StoreError             the result database cannot be opened or does not hold what was asked for
    └─ MissingDatabaseError  there is none yet
+ViolationError            a method did what it may not: the run is recorded as failed
 DivergedError             a loss or a metric left the finite numbers: the run is recorded as diverged
 Notice                    what a user should know, and need not mend
 ├─ PluginWarning          an installed plug-in fails to load: it is named and left out
@@ -80,6 +81,10 @@ class StoreError(UserError):
 
 class MissingDatabaseError(StoreError):
     """There is no result database yet."""
+
+
+class ViolationError(Exception):
+    """A method did something else than it declares, or used what it was not given."""
 
 
 class DivergedError(Exception):

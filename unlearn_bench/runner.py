@@ -13,8 +13,12 @@ from unlearn_bench import checkpoints, environment
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.settings import divide
-from unlearn_bench.errors import CheckpointError, DivergedError, UserError
+from unlearn_bench.errors import CheckpointError, DivergedError, UserError, ViolationError
 from unlearn_bench.evaluation import counts_of, measure, outputs_of_trial, stored_outputs, trace
+from unlearn_bench.guards import Guard
+from unlearn_bench.guards.places import forbidden
+from unlearn_bench.guards.recorded import check_recorded
+from unlearn_bench.inputs import unwatched
 from unlearn_bench.isolation import isolated, threads
 from unlearn_bench.journal import Journal
 from unlearn_bench.methods import UnlearningProblem, methods
@@ -54,7 +58,8 @@ class Runner:
         """Makes and records one run: its weights, unless they are there already, then every metric.
 
         A loss or a metric that leaves the finite numbers records the run as ``diverged``, any other failure of the
-        method or of a metric as ``failed``, each with its reason; neither holds values.
+        method or of a metric as ``failed``, and so a method that did not keep to what it declares, see
+        :mod:`unlearn_bench.guards`; each with its reason. Neither holds values.
 
         Returns:
             The recorded status, and the reason where it is not ``done``.
@@ -82,6 +87,8 @@ class Runner:
                 raise
             except DivergedError as problem:
                 status, error = "diverged", str(problem)
+            except ViolationError as problem:
+                status, error = "failed", str(problem)
             except (Exception, SystemExit) as problem:  # anyone's method or metric: one failure must not end the others
                 status, error = "failed", f"{type(problem).__name__}: {problem}"
             model = model or self._attempt(task, journal)
@@ -101,7 +108,7 @@ class Runner:
             forget=given.forget,
             forget_classes=split.classes,
             seed=spec.derive_seed("method", uses_forget_set=method.uses_forget_set),
-            normalise=self.normalise,
+            normalise=Normalise(self.dataset.mean, self.dataset.std),  # its own: what it does in place stays there
             augment=spec.experiment.augment,
             precision=getattr(torch, spec.experiment.precision),
             held_out=0.0 if method.from_scratch else spec.experiment.held_out,
@@ -117,6 +124,7 @@ class Runner:
         if task.pinned is not None and task.pinned_model is not None:
             return self._pinned(network, task, task.pinned, task.pinned_model)
         problem = self.problem(task, split, journal)
+        guard = Guard(task.method, problem, forbidden(self.store, self.dataset, task.pinned))
         look = self._trace(task, split, journal)
         look(problem.original)
         _synchronise(self.device)
@@ -124,8 +132,8 @@ class Runner:
             torch.cuda.reset_peak_memory_stats(self.device)
         started = time.perf_counter()
         try:
-            with isolated():
-                made = task.method.unlearn(problem, task.spec.options)
+            with isolated(), guard.watching():
+                made = task.method.unlearn(guard.problem, task.spec.options)
         finally:
             _synchronise(self.device)
             journal.seconds = time.perf_counter() - started - journal.watch_seconds
@@ -134,9 +142,12 @@ class Runner:
         network.eval()
         if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
             raise DivergedError(f"a weight is not finite after {journal.steps} steps")
+        guard.check(network)
+        digest = weights_digest(network)
+        check_recorded(self.store, task.spec, digest, network.state_dict(), guard.start)
         file, file_digest = checkpoints.write(network.state_dict(), self.store.models_folder, task.model_key)
         attempt = self._attempt(task, journal)
-        return network, replace(attempt, file=file, file_digest=file_digest, weights_digest=weights_digest(network))
+        return network, replace(attempt, file=file, file_digest=file_digest, weights_digest=digest)
 
     def _pinned(
         self, network: Classifier, task: Task, pinned: Pinned, model: PinnedModel
@@ -158,7 +169,8 @@ class Runner:
             return lambda _network: None
 
         def test(network: Classifier) -> ModelOutputs:
-            return arrange(predict_all(network, self.dataset.test, split, self.normalise), split)
+            with unwatched():
+                return arrange(predict_all(network, self.dataset.test, split, self.normalise), split)
 
         return trace(journal, every, self._untrained(task.spec), test)
 
@@ -257,6 +269,7 @@ class Runner:
                 is_reference=method.from_scratch,
                 origin=method.origin,
                 is_cheat=method.is_cheat,
+                makes_inputs=method.makes_inputs,
             ),
             metrics=tuple(
                 MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in measured(spec.experiment)

@@ -16,7 +16,11 @@ def check_method(
     plugin: arg.Plugin = None,
     device: arg.Device = "auto",
 ) -> None:
-    """Try whether a method is what it says, on small problems; exit code 1 where it is not."""
+    """Try whether a method is what it says, on small problems; exit code 1 where it is not.
+
+    A plug-in runs inside this process and Python has no walls there: checks and guards find the usual ways of using
+    what a method was not given, and no check replaces reading a plug-in before its numbers are trusted.
+    """
     import torch
 
     from unlearn_bench.conformance import examine

@@ -192,13 +192,15 @@ def show(
 ) -> None:
     """Print all that is recorded of one run."""
     from unlearn_bench.report.listing import describe_run, run_as_json
+    from unlearn_bench.report.notes import own_inputs, twins
 
     store = open_bench(config, db, create=False).store
     found = store.run(run)
     if json:
         typer.echo(run_as_json(found))
         return
-    typer.echo(describe_run(found, store.metrics(), store.predicted([found.key]).get(found.key)))
+    remarks = [*own_inputs([found], store.methods()), *twins([found], store)]
+    typer.echo(describe_run(found, store.metrics(), store.predicted([found.key]).get(found.key), remarks))
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """Proof that a method is what it says: each check runs it on small problems of real images and looks at what it did.
 
-A check is one decorated function of ``checks``; its docstring's first line is what holds where it passes. The command
-``check-method`` and the contract tests run the same list. What no check can see: a divergence written out by hand, and
-data that a method carries in its own code.
+A check is one decorated function of ``checks`` or ``given``; its docstring's first line is what holds where it passes.
+The command ``check-method`` and the contract tests run the same list. What no check can see: a divergence written out
+by hand, and data that a method carries in its own code. What no check of one process can enforce,
+:mod:`unlearn_bench.guards` says.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def check(function: Check) -> Check:
 
 def all_checks() -> dict[str, Check]:
     """Returns every check by its name."""
-    importlib.import_module("unlearn_bench.conformance.checks")  # it adds them
+    for name in ("checks", "given"):  # which add them
+        importlib.import_module(f"unlearn_bench.conformance.{name}")
     return dict(_checks)
 
 

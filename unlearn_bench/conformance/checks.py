@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +13,12 @@ from torch import Tensor
 
 from unlearn_bench.conformance import BrokenError, NotApplicableError, check
 from unlearn_bench.conformance.observation import Observation, observe, short_options
-from unlearn_bench.conformance.scene import PER_CLASS, SEED, Scene, keys_of, weights
+from unlearn_bench.conformance.scene import PER_CLASS, SEED, Scene, weights
 from unlearn_bench.conformance.variation import NOTICED, changes_of, difference, is_choice, others_of, run_of
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.errors import DivergedError
+from unlearn_bench.guards.weights import keys_of, moved_outside, some
 from unlearn_bench.methods import Method
 from unlearn_bench.models import Classifier, weights_digest
 from unlearn_bench.options import describe
@@ -67,10 +67,9 @@ def moves_what_it_says(method: Method, scene: Scene) -> None:
         if before.keys() != after.keys():
             raise BrokenError("the result is another architecture than the original model")
         moved = {name for name in before if not torch.equal(before[name], after[name])}
+        if outside := moved_outside(method.moves, problem.original, before, after):
+            raise BrokenError(outside)
         parts = {part: keys_of(problem.original, part) for part in method.moves or PARTS}
-        permitted = set().union(*parts.values()) if method.moves else set(before)
-        if moved - permitted:
-            raise BrokenError(f"{_some(moved - permitted)} moved, declared: {', '.join(method.moves)}")
         still = [part for part, keys in parts.items() if not keys & moved]
         if still:
             raise BrokenError(f"no weight of {' and '.join(still)} moved; name what moves, @method(moves=...)")
@@ -217,7 +216,7 @@ def stays_within_its_budget(method: Method, scene: Scene) -> None:
             "once, and draw it with problem.retain_batches, forget_batches or predict, or tell problem.journal.drew"
         )
     if seen.files:
-        raise BrokenError(f"it read {_some(set(seen.files))}: a method is given its data and reads no other")
+        raise BrokenError(f"it read {some(set(seen.files))}: a method is given its data and reads no other")
     if seen.journal.planned_steps != seen.journal.steps:
         raise BrokenError(f"it announced {seen.journal.planned_steps} steps and made {seen.journal.steps}")
 
@@ -263,8 +262,3 @@ def _finite(network: Classifier, scene: Scene) -> None:
 
 def _content(*parts: Images) -> list[list[str]]:
     return [images.digests for images in parts]
-
-
-def _some(names: set[str] | Mapping[str, Any]) -> str:
-    shown = sorted(names)
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")

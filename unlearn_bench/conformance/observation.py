@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,13 +15,13 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from unlearn_bench import kernels
+from unlearn_bench.guards import Guard
 from unlearn_bench.journal import Journal
 from unlearn_bench.methods import Method, UnlearningProblem
 from unlearn_bench.models import Classifier
 from unlearn_bench.options import complete, describe
 
 SHORT = {"epochs": 2, "iterations": 6, "batch_size": 8}  # where a method has such options: seconds, not minutes
-IMPORTED = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib")
 
 
 @dataclass
@@ -38,6 +36,8 @@ class Observation:
         wrong_divergences: a sentence for each divergence that was fed something else than distributions.
         too_many: shapes of parameters that an optimizer held more often than the network has them.
         is_trained: whether an optimizer made a step.
+        violations: a sentence for each thing that the guards of real runs found, but for the files.
+        own_inputs: how many of the rows that passed networks are no images that it was given.
     """
 
     network: Classifier
@@ -47,6 +47,8 @@ class Observation:
     wrong_divergences: list[str] = field(default_factory=list)
     too_many: list[tuple[int, ...]] = field(default_factory=list)
     is_trained: bool = True
+    violations: list[str] = field(default_factory=list)
+    own_inputs: int = 0
 
 
 def short_options(method: Method, **changes: Any) -> dict[str, Any]:
@@ -71,14 +73,15 @@ def observe(method: Method, problem: UnlearningProblem, options: Mapping[str, An
     has = Counter(tuple(p.shape) for p in problem.original.parameters())
     problem.original.last_stage.register_forward_hook(count)
     handle = register_optimizer_step_pre_hook(before_step)
+    guard = Guard(method, problem, every_row=True)
     try:
-        with _files_read() as files, _divergences(method) as wrong:
-            network = method.unlearn(problem, options if options is not None else short_options(method))
+        with guard.watching(), _divergences(method) as wrong:
+            network = method.unlearn(guard.problem, options if options is not None else short_options(method))
     finally:
         handle.remove()
     # a shape that the network does not have is something else that is learnt, such as a noise image
     too_many = {shape for counter in held for shape, number in counter.items() if number > has[shape] > 0}
-    _read_by[method.name] |= set(files)
+    _read_by[method.name] |= set(guard.events.opened)
     return Observation(
         network=network.eval(),
         journal=problem.journal,
@@ -87,38 +90,12 @@ def observe(method: Method, problem: UnlearningProblem, options: Mapping[str, An
         wrong_divergences=wrong,
         too_many=sorted(too_many),
         is_trained=bool(held),
+        violations=guard.violations(network),
+        own_inputs=guard.inputs.strangers(),
     )
 
 
 _read_by: defaultdict[str, set[str]] = defaultdict(set)  # method to files: a cache may read but once
-_listening: list[list[str]] = []  # of the observations under way
-
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if _listening and event == "open" and isinstance(arguments[0], (str, bytes)):
-        name = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
-        if (
-            not name.endswith(IMPORTED)
-            and not Path(name).is_dir()
-            and not name.startswith(("/proc/", "/sys/", "/dev/"))
-        ):
-            _listening[-1].append(name)
-
-
-_hooked: list[bool] = []
-
-
-@contextmanager
-def _files_read() -> Iterator[list[str]]:
-    if not _hooked:  # an audit hook stays for good
-        sys.addaudithook(_audit)
-        _hooked.append(True)
-    files: list[str] = []
-    _listening.append(files)
-    try:
-        yield files
-    finally:
-        _listening.pop()
 
 
 class _WatchDivergence(TorchFunctionMode):

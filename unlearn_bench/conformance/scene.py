@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,14 +49,21 @@ class Scene:
 
     Attributes:
         device: of images and networks.
+        per_class: training images of each class; None for all that there are, some 140.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    per_class: int | None = PER_CLASS
+
+    @cached_property
+    def large(self) -> Scene:
+        """The same digits, all of them."""
+        return Scene(self.device, per_class=None)
 
     @cached_property
     def dataset(self) -> Dataset:
         """The images."""
-        return load("digits", folder=Path(), train_per_class=PER_CLASS, test_per_class=8).to(self.device)
+        return load("digits", folder=Path(), train_per_class=self.per_class, test_per_class=8).to(self.device)
 
     @cached_property
     def group_norm(self) -> Classifier:
@@ -141,17 +147,3 @@ class Scene:
 def weights(network: nn.Module) -> Tensor:
     """Returns all weights and statistics of a network, one float64 vector."""
     return torch.cat([value.double().flatten().cpu() for value in network.state_dict().values()])
-
-
-def keys_of(network: Classifier, part: str) -> set[str]:
-    """Returns the names in the state that a part (``head``, ``head.bias``, ``last_stage``) comprises.
-
-    Raises:
-        AttributeError: the network has no such part.
-    """
-    found: Any = network
-    for name in part.split("."):
-        found = getattr(found, name)
-    own = [found] if isinstance(found, Tensor) else list(found.state_dict(keep_vars=True).values())
-    known = {id(value) for value in own}
-    return {name for name, value in network.state_dict(keep_vars=True).items() if id(value) in known}

@@ -74,6 +74,7 @@ class Dataset:
         digest: content hash of both splits: shape, pixels and labels; names and sources do not enter.
         mean, std: per channel over the training pixels scaled to [0, 1], for normalisation. They come from all of D,
             the forget set included, for every model alike, so that one normalisation serves original and retrained.
+        places: the files or folders that it was read from, where it has some of its own.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Dataset:
     std: tuple[float, ...]
     fine_classes: tuple[str, ...] = ()
     test_images: int = 0
+    places: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:

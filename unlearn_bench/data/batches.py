@@ -41,6 +41,7 @@ class Batches:
         normalise: applied last.
         augment: ``none`` or ``crop_flip``.
         drawn: told how many images each batch takes.
+        augmented: told of each batch's pixels before augmentation and of the inputs made of them, where there is any.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Batches:
         normalise: Normalise,
         augment: str,
         drawn: Callable[[int], None],
+        augmented: Callable[[Tensor, Tensor], None] | None = None,
     ) -> None:
         self.images = images
         self.batch_size = batch_size
         self.normalise = normalise
         self.augment = augment
         self.drawn = drawn
+        self.augmented = augmented
         self.generator = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
@@ -71,7 +74,10 @@ class Batches:
             batch = self.images[index]
             pixels = crop_flip(batch.pixels, self.generator) if self.augment == "crop_flip" else batch.pixels
             self.drawn(len(batch))
-            yield self.normalise(pixels), batch.labels
+            x = self.normalise(pixels)
+            if self.augmented is not None and self.augment != "none":
+                self.augmented(batch.pixels, x)
+            yield x, batch.labels
 
 
 def crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearn_bench.data import Dataset, Images, Labels, Location, Pixels, Splits, datasets
+from unlearn_bench.data import Dataset, DatasetReader, Images, Labels, Location, Pixels, Splits, datasets
 from unlearn_bench.errors import DataError
 from unlearn_bench.progress import Progress, silent
 from unlearn_bench.spec import recorded_name
@@ -71,6 +71,7 @@ def load(
         std=tuple(s if s > 0 else 1.0 for s in scaled.std(dim=(0, 2, 3)).tolist()),
         fine_classes=found.fine_classes,
         test_images=len(test),
+        places=_places(reader, Location(folder, path)),
     )
 
 
@@ -131,6 +132,12 @@ def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test
     train = order[~is_test[order]]
     chosen = order[is_test[order]]
     return Splits(pixels[train], labels[train], pixels[chosen], labels[chosen], classes)
+
+
+def _places(reader: DatasetReader, location: Location) -> tuple[str, ...]:
+    """Returns the folder of all files of a data set, or its only file; nothing where a package brings it."""
+    files = reader.files(location) if reader.files else []
+    return (os.path.commonpath([file.resolve() for file in files]),) if files else ()
 
 
 def data_folder(home: Path, given: Path | None = None) -> Path:

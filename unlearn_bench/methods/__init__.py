@@ -17,6 +17,7 @@ import torch
 from unlearn_bench.budget import count_passes
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Batches, Normalise
+from unlearn_bench.inputs import InputCheck
 from unlearn_bench.journal import Journal
 from unlearn_bench.models import Classifier
 from unlearn_bench.outputs import Outputs, predict
@@ -45,6 +46,7 @@ class UnlearningProblem:
         held_out: the share that is missing from ``retain`` and ``forget`` in a tuning trial: batches are made smaller
             by it, so that an epoch has as many steps as in the run that the trial stands for.
         journal: counts and curves.
+        inputs: compares what passes networks with the images that are given; None where nothing is compared.
     """
 
     original: Classifier
@@ -57,6 +59,7 @@ class UnlearningProblem:
     precision: torch.dtype = torch.float32
     held_out: float = 0.0
     journal: Journal = field(default_factory=Journal)
+    inputs: InputCheck | None = None
 
     def copy_of_original(self) -> Classifier:
         """Returns a copy of the original model that may be changed, in training mode, every parameter trainable."""
@@ -137,6 +140,7 @@ class UnlearningProblem:
             normalise=self.normalise,
             augment=self.augment,
             drawn=self.journal.drew,
+            augmented=self.inputs.augmented if self.inputs else None,
         )
 
 
@@ -153,6 +157,8 @@ class Method(Entry):
         moves: the parts whose weights may move, and do (``head``, ``head.bias``, ``last_stage``); empty for all.
         redraws: the parts drawn anew, of whose original weights nothing is left; ``everything`` for all.
         unresponsive: why the loss of D_f need not rise though the method sees D_f; empty where it does rise.
+        makes_inputs: whether it passes inputs of its own through networks, such as noise images, mixed or adversarial
+            ones. Its rows are then not compared with the images that it is given, and every table says so.
     """
 
     train_set: TrainSet
@@ -163,6 +169,7 @@ class Method(Entry):
     moves: tuple[str, ...] = ()
     redraws: tuple[str, ...] = ()
     unresponsive: str = ""
+    makes_inputs: bool = False
 
     @property
     def from_scratch(self) -> bool:
@@ -202,6 +209,7 @@ def method(
     moves: tuple[str, ...] = (),
     redraws: tuple[str, ...] = (),
     unresponsive: str = "",
+    makes_inputs: bool = False,
     version: int = 1,
 ) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
     """Registers a method under its function's name; see :class:`Method` for what it states of itself."""
@@ -221,6 +229,7 @@ def method(
                 moves,
                 redraws,
                 unresponsive,
+                makes_inputs,
                 version=version,
             )
         )

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unlearn_bench import inputs
 from unlearn_bench.errors import OptionError
 from unlearn_bench.options import complete
 from unlearn_bench.registry import Entry, Registry
@@ -26,6 +27,12 @@ class Classifier(nn.Module, ABC):
     """
 
     head: nn.Linear
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Has the features of every architecture tell of their inputs where these are watched."""
+        super().__init_subclass__(**named)
+        if "features" in cls.__dict__:
+            cls.features = inputs.watched(cls.features)  # type: ignore[method-assign]
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:

@@ -123,9 +123,15 @@ def run_as_json(run: RunRecord) -> str:
 
 
 def describe_run(
-    run: RunRecord, metrics: Mapping[str, MetricRecord], predicted: Mapping[str, Counts] | None = None
+    run: RunRecord,
+    metrics: Mapping[str, MetricRecord],
+    predicted: Mapping[str, Counts] | None = None,
+    remarks: Sequence[str] = (),
 ) -> str:
-    """Returns all that is recorded of one run; of a backdoor, with the intervals that ``predicted`` allows."""
+    """Returns all that is recorded of one run; of a backdoor, with the intervals that ``predicted`` allows.
+
+    ``remarks`` on it stand before its values.
+    """
     is_backdoor = run.spec["experiment"]["setting"] == "backdoor"
     intervals = backdoor_intervals(predicted or {}, int(run.forget)) if is_backdoor else {}
     lines: list[tuple[str, Any]] = [
@@ -163,6 +169,7 @@ def describe_run(
             ("weights", f"{run.model.parameters} parameters, digest {run.model.weights_digest or '–'}"),
             *((f"curve {name}", text) for name, text in _curves(run.model.curves)),
         ]
+    lines += [("remark", remark) for remark in remarks]
     for name, value in sorted(run.values.items()):
         more = f" ({intervals[name]})" if name in intervals else ""
         lines.append((name, f"{value!r} {metrics[name].unit}".strip() + more))

@@ -9,8 +9,10 @@ from dataclasses import replace
 from unlearn_bench.config import Row
 from unlearn_bench.selection import Placed, Selection
 from unlearn_bench.spec import THEN
-from unlearn_bench.store.records import MethodRecord, RunRecord
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import MethodRecord, RunRecord, Twin
 
+REFERENCES = ("original", "retrained")
 Configuration = tuple[str, int]  # forget set, seed
 
 
@@ -101,6 +103,46 @@ def origins(runs: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> l
     return [
         f"Plug-in: {methods[name].label} ({name}) of {methods[name].origin}, version {version}."
         for name, version in sorted(versions)
+    ]
+
+
+def own_inputs(runs: Sequence[RunRecord], methods: Mapping[str, MethodRecord]) -> list[str]:
+    """Returns which methods of the runs make inputs of their own."""
+    names = sorted({run.method for run in runs if methods[run.method].makes_inputs})
+    return [
+        f"{methods[name].label} makes inputs of its own: the images that it uses are not checked." for name in names
+    ]
+
+
+def twins_of(runs: Sequence[RunRecord], store: Store) -> list[tuple[RunRecord, Twin]]:
+    """Returns the runs whose weights are another model's to the bit, each with the first run of that model.
+
+    References name nobody. A run of the same method with the same options on the same forget set and seed is no other
+    model: it may be the same run traced, or recorded by another version.
+    """
+    asked = [run for run in runs if run.model and run.model.weights_digest and run.status == "done"]
+    known = store.with_digest([run.model.weights_digest or "" for run in asked if run.model])
+    found = []
+    for run in asked:
+        own = (run.method, run.options, run.spec["forget_digest"], run.seed)
+        others = [
+            twin
+            for twin in known
+            if run.model and twin.digest == run.model.weights_digest
+            if twin.method != run.method or (twin.method, twin.options, twin.forget_digest, twin.seed) != own
+        ]
+        others.sort(key=lambda twin: (twin.forget_digest != own[2], twin.run))  # rather of the same forget set
+        if others and run.method not in REFERENCES:
+            found.append((run, others[0]))
+    return found
+
+
+def twins(runs: Sequence[RunRecord], store: Store) -> list[str]:
+    """Returns a sentence for each run whose weights are another model's to the bit."""
+    found = twins_of(sorted(runs, key=lambda run: run.id), store)
+    return [
+        f"{run.method}, forget {run.forget}, seed {run.seed}: its weights are those of {twin.title}."
+        for run, twin in found
     ]
 
 

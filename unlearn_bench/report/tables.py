@@ -9,7 +9,16 @@ from typing import TypeVar
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.notes import Configuration, missing_reference, origins, provenance, shortfalls, stand_ins
+from unlearn_bench.report.notes import (
+    Configuration,
+    missing_reference,
+    origins,
+    own_inputs,
+    provenance,
+    shortfalls,
+    stand_ins,
+    twins,
+)
 from unlearn_bench.report.ties import differences_of, marks_of
 from unlearn_bench.selection import PaperRow, Placed, PlacedRow, Selection, title_of
 from unlearn_bench.store import Store
@@ -136,12 +145,13 @@ def build_table(
         lacks += shortfalls(name, own, by_row, selection)
         used += here
     datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
+    remarks = [*origins(used, method_records), *own_inputs(used, method_records), *twins(used, store)]
     return Table(
         name=name,
         title=f"{title_of(entry, placed)}: {', '.join(datasets)}, profile {placed[0][1].profile}",
         columns=columns,
         rows=tuple(rows),
-        notes=(*notes, *stand_ins(placed), *origins(used, method_records), *lacks),
+        notes=(*notes, *stand_ins(placed), *remarks, *lacks),
         published_note=entry.note,
     )
 

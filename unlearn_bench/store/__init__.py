@@ -21,6 +21,7 @@ from unlearn_bench.store.records import (
     NewRun,
     OutputsRecord,
     RunRecord,
+    Twin,
 )
 from unlearn_bench.store.rows import (
     columns,
@@ -91,6 +92,31 @@ class Store(Database):
                     if file and digest and is_intact(self.models_folder / file, digest)
                 }
         return found
+
+    def with_digest(self, digests: Sequence[str]) -> list[Twin]:
+        """Returns the runs that are done and whose weights have one of these digests, the oldest first."""
+        columns_ = (RunRow.id, RunRow.method, RunRow.options, RunRow.forget, ForgetSetRow.digest, RunRow.seed)
+        query = select(ModelRow.weights_digest, *columns_).join(RunRow, RunRow.model_id == ModelRow.id)
+        query = query.join(ForgetSetRow, ForgetSetRow.id == RunRow.forget_set_id).where(RunRow.status == "done")
+        with self.session() as session:
+            found = [
+                Twin(*row)
+                for chunk in _chunks(sorted(set(digests)))
+                for row in session.execute(query.where(ModelRow.weights_digest.in_(chunk)))
+            ]
+        return sorted(found, key=lambda twin: twin.run)
+
+    def references(self, method: str, forget_digest: str, seed: int) -> list[tuple[str, ModelRecord]]:
+        """Returns the models of a reference for a forget set and seed, each once, with a title of its run."""
+        query = select(RunRow).options(joinedload(RunRow.model)).join(RunRow.forget_set).order_by(RunRow.id)
+        query = query.where(RunRow.method == method, RunRow.seed == seed, ForgetSetRow.digest == forget_digest)
+        with self.session() as session:
+            rows = {row.model.key: row for row in session.scalars(query) if row.model}
+            return [
+                (f"run {row.id} ({method}, forget {row.forget}, seed {seed})", model_record(row.model))
+                for row in rows.values()
+                if row.model
+            ]
 
     def failures(self, keys: Sequence[str]) -> dict[str, datetime]:
         """Returns, of the given run keys, those that failed, with when they did."""

@@ -37,6 +37,7 @@ class MethodRecord:
     is_reference: bool
     origin: str = ""
     is_cheat: bool = False
+    makes_inputs: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,24 @@ class ModelRecord:
     peak_memory_bytes: int | None
     trace_seconds: float = 0.0
     curves: Curve = ()
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A run whose weights are wanted by their digest."""
+
+    digest: str
+    run: int
+    method: str
+    options: dict[str, Any]
+    forget: str
+    forget_digest: str
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        return f"run {self.run} ({self.method}, forget {self.forget}, seed {self.seed})"
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from unlearn_bench.artefacts import durable
 from unlearn_bench.errors import StoreError, UpgradeNotice
 from unlearn_bench.store.tables import Base, ClaimRow
 
-FIRST, NEWEST = "0001", "0003"  # of store/migrations/versions
+FIRST, NEWEST = "0001", "0004"  # of store/migrations/versions
 VERSION_TABLE = "alembic_version"
-SINCE_FIRST = {ClaimRow.__tablename__}  # tables that came later
+SINCE_FIRST = {ClaimRow.__tablename__, "methods.makes_inputs"}  # tables and columns that came later
 
 
 def create(connection: Connection) -> None:
@@ -93,7 +93,7 @@ def _version(connection: Connection, shown_url: str) -> str:
         for table in Base.metadata.sorted_tables
         if table.name not in SINCE_FIRST
         for column in table.columns
-        if column.name not in there.get(table.name, ())
+        if f"{table.name}.{column.name}" not in SINCE_FIRST and column.name not in there.get(table.name, ())
     ]
     if lacking:
         raise StoreError(

@@ -126,6 +126,7 @@ class MethodRow(Base):
     is_reference: Mapped[bool]
     origin: Mapped[str]  # of a plug-in
     is_cheat: Mapped[bool]
+    makes_inputs: Mapped[bool]  # of its own: its rows are not checked
 
 
 class MetricRow(Base):
