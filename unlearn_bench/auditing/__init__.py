@@ -12,6 +12,7 @@ import torch
 from unlearn_bench import environment
 from unlearn_bench.artefacts import file_digest
 from unlearn_bench.auditing.architectures import Network, make_network
+from unlearn_bench.auditing.comparison import TOLERANCE
 from unlearn_bench.auditing.judgement import judge
 from unlearn_bench.auditing.weights import read_weights
 from unlearn_bench.data import Dataset, ForgetSplit
@@ -49,7 +50,7 @@ def audit(
     Args:
         model: weights after unlearning: ``.safetensors``, or a state dictionary in ``.pt``, ``.pth``, ``.bin``.
         original: weights before unlearning.
-        retrained: weights of models trained without the forget set: none, one, or several for the noise floor.
+        retrained: weights of models trained without the forget set: two or more for a verdict.
         architecture: ``torchvision:NAME``, ``timm:NAME``, ``module:function``, or a model of this benchmark.
         dataset: such as ``folder:PATH`` or ``cifar10``; its training split is what the original was trained on.
         forget: the forget set as the setting spells it, such as a class by name or number.
@@ -89,7 +90,7 @@ def audit(
         except DivergedError as problem:
             raise CheckpointError(f"{path.name} does not compute: {problem}. Give finite weights.") from None
     progress("models", len(named), len(named))
-    measured = tuple(_measured(each, values) for each in wanted)
+    measured = tuple(_measured(each, values, split) for each in wanted)
     moved = _moved(states)
     return Audit(
         inputs=tuple(inputs),
@@ -129,7 +130,8 @@ def _predict(network: Network, images: Any) -> Outputs:
     return finite_outputs(features, logits, images)
 
 
-def _measured(metric: Metric, values: Mapping[str, Sequence[Mapping[str, float]]]) -> Measured:
+def _measured(metric: Metric, values: Mapping[str, Sequence[Mapping[str, float]]], split: ForgetSplit) -> Measured:
+    tested = split.test_forget if metric.about == "forget" else split.test_retain
     return Measured(
         name=metric.name,
         label=metric.label,
@@ -142,6 +144,7 @@ def _measured(metric: Metric, values: Mapping[str, Sequence[Mapping[str, float]]
         original=values["original"][0][metric.name],
         unlearned=values["unlearned"][0][metric.name],
         retrained=tuple(each[metric.name] for each in values.get("retrained", ())),
+        resolution=100 / int(tested.sum()) if metric.unit == "%" else TOLERANCE[""],
     )
 
 

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from unlearn_bench.report.render import one_line
 
-Verdict = Literal["unchanged", "only the name", "not as retrained", "partly", "as retrained", "moved", "not told"]
+Verdict = Literal["unchanged", "only the outputs", "distinguishable", "indistinguishable", "cannot tell"]
 
 EVIDENCE = (
     "This is evidence and no proof of deletion: metrics can show that something is left, and never that nothing is. It "
@@ -40,6 +40,7 @@ class Measured:
         shows, hides: what it can and cannot show.
         alone: which bounds remain without a retrained model.
         retrained: a value for each retrained model.
+        resolution: the smallest difference that these images can show, such as one test image.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Measured:
     original: float
     unlearned: float
     retrained: tuple[float, ...]
+    resolution: float = 0.0
 
     @property
     def gap(self) -> float | None:
@@ -67,11 +69,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, the same in a sentence, and what it rests on, a sentence each."""
+    """A verdict, the same in a sentence, and what it rests on, a sentence each.
+
+    ``p_value`` is of all metrics together: how often a retrained model would differ as much from the given ones; None
+    where the model was not compared with retrained ones.
+    """
 
     verdict: Verdict
     words: str
     evidence: tuple[str, ...]
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +177,8 @@ def to_json(audit: Audit) -> str:
 
     An object with the fields of :class:`Audit`: ``inputs`` (role, file, sha256), ``measured`` (name, label, unit,
     reads, about, shows, hides, alone, original, unlearned, retrained as a list, gap and floor or null), ``judgement``
-    (verdict, words, evidence), the others as text; and ``evidence_not_proof``, the sentence that every audit begins
-    with.
+    (verdict, words, evidence, p_value or null), the others as text; and ``evidence_not_proof``, the sentence that every
+    audit begins with.
     """
     content: dict[str, Any] = {"evidence_not_proof": EVIDENCE, **dataclasses.asdict(audit)}
     for each, record in zip(audit.measured, content["measured"], strict=True):
