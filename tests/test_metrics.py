@@ -17,7 +17,7 @@ from unlearn_bench.metrics.accuracy import acc_forget, acc_retain
 from unlearn_bench.metrics.alignment import da
 from unlearn_bench.metrics.backdoor import acc_clean, acc_triggered, asr, asr_all
 from unlearn_bench.metrics.clustering import best_cluster_f1, clusters, f1, nmi
-from unlearn_bench.metrics.membership import confidence, mia
+from unlearn_bench.metrics.membership import confidence, mia, mia_accuracy
 from unlearn_bench.metrics.probing import lp_forget, lp_retain, lp_subclass, probe
 from unlearn_bench.outputs import ModelOutputs, Outputs
 
@@ -152,6 +152,8 @@ def test_attack_equals_its_definition(outputs: ModelOutputs) -> None:
     forget = (q(outputs.forget) - mean) / std
     assert mia(outputs) == pytest.approx(np.mean(theta[0] * forget + theta[1] > 0), abs=1e-12)
     assert np.allclose(confidence(outputs.retain), members)
+    named = [np.mean(theta[0] * (side - mean) / std + theta[1] > 0) for side in (members, others)]
+    assert mia_accuracy(outputs) == pytest.approx((named[0] + 1 - named[1]) / 2, abs=1e-12)
 
 
 @pytest.mark.parametrize("outputs", ATTACKED)
@@ -242,3 +244,10 @@ def test_a_backdoors_attack_leaves_the_triggered_copies_out() -> None:
     none = outputs.test_forget.where(torch.zeros(30, dtype=torch.bool))
     clean = replace(outputs, test_forget=none)
     assert mia(poisoned(outputs)) == mia(clean)
+    assert mia_accuracy(poisoned(outputs)) == mia_accuracy(clean)
+
+
+def test_an_attack_on_an_overfit_model_is_better_than_one_on_a_fair_model() -> None:
+    outputs = blobs(0, spread=2.0)
+    assert mia_accuracy(overfit(outputs, 4.0)) > mia_accuracy(overfit(outputs, 1.0)) > mia_accuracy(outputs)
+    assert mia_accuracy(outputs) == pytest.approx(0.5, abs=0.1)
