@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 ORDER = [
     "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files", "pinned",
     "kernels", "isolation",
-    "journal", "data", "inputs", "models", "budget", "curvature", "kmeans", "training", "outputs", "checkpoints",
+    "journal", "data", "inputs", "models", "budget", "curvature", "kmeans", "logistic", "training", "outputs",
+    "checkpoints",
     "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
     "guards", "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "auditing",
     "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "tuning", "tracking", "api", "terminal", "cli",

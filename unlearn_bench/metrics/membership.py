@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from unlearn_bench.metrics import metric
+from unlearn_bench.metrics import metric, once_per_outputs
 from unlearn_bench.outputs import ModelOutputs, Outputs
 
 MAX_STEPS = 100
@@ -33,15 +35,57 @@ def mia(outputs: ModelOutputs) -> float:
 
     The attack is logistic regression of member (D_r) against non-member (D_test, both parts; of a backdoor the clean
     test images alone, since the triggered ones are copies of them) on q, the two sides of equal size. The larger side
-    is weighted down to the size of the smaller instead of drawing a subset of it, which would add noise of its own;
-    this is what the draws tend to. q is standardised, under these weights, and the penalty is scikit-learn's default
-    (C = 1), as for the linear probes: without standardising, the penalty would decide the attack wherever confidences
-    differ only in their third digit.
+    is weighted down to the size of the smaller instead of drawing a subset of it, which would add noise of its own.
+    Where the attack separates the sides, draws give this value in the median. Where it does not, the slope is near zero
+    and its sign a matter of chance: draws then scatter widely (.27 ± .24 for a value of .17), and so would this value
+    with other test images. ``mia_accuracy`` tells which it is. q is standardised, under these weights, and the penalty
+    is scikit-learn's default (C = 1), as for the linear probes: without standardising, the penalty would decide the
+    attack wherever confidences differ only in their third digit.
     """
+    return _decided(outputs).forget
+
+
+@metric(
+    label="MIA attack",
+    bounds=(0, 1),
+    better="near retrained",
+    source="the attack of Seo, Kim and Han, appendix B, its accuracy",
+    reads="logits",
+    about="retain",
+    shows="Whether the attack behind MIA tells training samples from unseen ones at all: at 0.5 it guesses, and MIA "
+    "says nothing.",
+    hides="Anything of D_f: the attack is fitted on D_r and the test images.",
+    alone="Near 0.5 the model's MIA cannot be compared with another's; above it, the higher, the better the attack.",
+)
+def mia_accuracy(outputs: ModelOutputs) -> float:
+    """Balanced accuracy of the attack behind ``mia``: the mean share of D_r and of D_test that it names rightly.
+
+    On the samples that it is fitted on, since it is that attack whose decisions ``mia`` counts. With two unknowns the
+    fit flatters it by .006 where both sides are of one distribution (.506 ± .008 for 1,292 and 359 samples, the demo's
+    numbers), which the bound of :mod:`unlearn_bench.report.chance` leaves room for. Ten-fold cross-fitting takes that
+    away, but scatters more (.501 ± .014), depends on how samples are dealt out, and measures ten other attacks.
+    """
+    return _decided(outputs).accuracy
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What the attack says: the share of D_f that it calls members, and its balanced accuracy."""
+
+    forget: float
+    accuracy: float
+
+
+@once_per_outputs
+def _decided(outputs: ModelOutputs) -> _Decided:
     parts = [outputs.test_retain] if outputs.triggered is not None else [outputs.test_retain, outputs.test_forget]
-    non_members = np.concatenate([confidence(part) for part in parts])
-    slope, level, mean, std = attack(confidence(outputs.retain), non_members)
-    return float((slope * ((confidence(outputs.forget) - mean) / std) + level > 0).mean())
+    members, non_members = confidence(outputs.retain), np.concatenate([confidence(part) for part in parts])
+    slope, level, mean, std = attack(members, non_members)
+
+    def share(q: Array) -> float:
+        return float((slope * ((q - mean) / std) + level > 0).mean())
+
+    return _Decided(share(confidence(outputs.forget)), (share(members) + 1 - share(non_members)) / 2)
 
 
 def attack(members: Array, non_members: Array) -> tuple[float, float, float, float]:

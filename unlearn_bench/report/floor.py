@@ -11,6 +11,7 @@ from typing import Literal
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
+from unlearn_bench.report.chance import can_compare
 from unlearn_bench.report.notes import Configuration, words_of
 from unlearn_bench.report.tables import RETRAINED, by_selection, comparable_runs, label_of, runs_of_row
 from unlearn_bench.report.ties import LEVEL, Values, differences_of, marks_of
@@ -157,7 +158,8 @@ def describe_floor(
         floors = {metric: noise_floor(retrained, metric, selection.forget, words) for metric in entry.metrics}
         notes.append(_floor_note(floors, len(selection.seeds)))
         shown = [row for row in rows if row.method != RETRAINED]
-        found = [values_of(list(runs_of_row(recorded, row, selection).values())) for row in shown]
+        runs = [list(runs_of_row(recorded, row, selection).values()) for row in shown]
+        found = [values_of(own) for own in runs]
         competes = [not (row.method in methods and methods[row.method].is_reference) for row in shown]
         columns = []
         for metric in entry.metrics:
@@ -166,7 +168,7 @@ def describe_floor(
             competing = {
                 k: differences_of(values, retrained, metric)
                 for k, values in enumerate(found)
-                if competes[k] and distances[k] is not None
+                if competes[k] and distances[k] is not None and can_compare(metric, runs[k])
             }
             marks = marks_of(competing)
             verdicts += [lies.verdict for k in competing if (lies := distances[k]) is not None]

@@ -236,6 +236,7 @@ def cell_text(cell: Cell, column: MetricRecord, row: TableRow, bold: Bold = str)
     text = f"{cell.mean:.{decimals}f}" + (f"±{cell.std:.{decimals}f}" if cell.std is not None else "")
     if cell.gap is not None and not row.is_reference:
         text += f" ({cell.gap:.{decimals}f}){' =' if cell.tied else ''}"
+    text += " °" if cell.is_guess else ""
     return (bold(text) if cell.best else text) + incomplete
 
 

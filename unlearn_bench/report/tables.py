@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from unlearn_bench.config import Row, TableEntry
 from unlearn_bench.errors import MissingRunError
+from unlearn_bench.report.chance import ATTACK, NOTE, can_compare
 from unlearn_bench.report.notes import (
     Configuration,
     missing_reference,
@@ -41,6 +42,7 @@ class Cell:
             other gap is significantly larger, see :func:`unlearn_bench.report.ties.marks_of`.
         tied: whether it is not the smallest, and not significantly larger.
         published: the paper's value, where it prints one on the data set that was measured.
+        is_guess: whether it is the value of a membership attack that is no better than guessing, which is not compared.
     """
 
     mean: float | None
@@ -50,6 +52,7 @@ class Cell:
     best: bool = False
     published: float | None = None
     tied: bool = False
+    is_guess: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ def build_table(
         lacks += shortfalls(name, own, by_row, selection)
         used += here
     datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
-    remarks = [*origins(used, method_records), *own_inputs(used, method_records), *twins(used, store)]
+    guesses = [NOTE] if any(cell.is_guess for row in rows for cell in row.cells) else []
+    remarks = [*guesses, *origins(used, method_records), *own_inputs(used, method_records), *twins(used, store)]
     return Table(
         name=name,
         title=f"{title_of(entry, placed)}: {', '.join(datasets)}, profile {placed[0][1].profile}",
@@ -256,11 +260,18 @@ def _mark(
     marked = [list(row.cells) for row in rows]
     target, *by_values = ({pair: run.values for pair, run in runs.items()} for runs in (reference, *by_row))
     for column, metric in enumerate(metrics):
+        readable = [can_compare(metric, runs.values()) for runs in by_row]
         competing = {
             k: differences_of(by_values[k], target, metric)
             for k, row in enumerate(rows)
-            if not row.is_reference and row.cells[column].gap is not None and row.cells[column].n == row.expected
+            if not row.is_reference
+            and row.cells[column].gap is not None
+            and row.cells[column].n == row.expected
+            and readable[k]
+            and can_compare(metric, reference.values())
         }
+        for k, cells in enumerate(marked):
+            cells[column] = replace(cells[column], is_guess=metric == ATTACK and not readable[k])
         for k, mark in marks_of(competing).items():
             marked[k][column] = replace(marked[k][column], best=mark == "smallest", tied=mark == "tied")
     return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]

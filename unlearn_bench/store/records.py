@@ -173,3 +173,5 @@ class RunRecord:
     model: ModelRecord | None
     values: dict[str, float] = field(default_factory=dict)
     outputs: OutputsRecord | None = None
+    train_images: int = 0
+    test_images: int = 0

@@ -208,5 +208,7 @@ def run_record(row: RunRow, versions: Mapping[str, str], with_curves: bool = Fal
         asked_at=row.asked_at,
         model=model_record(row.model, with_curves) if row.model else None,
         outputs=outputs_record(row.outputs) if row.outputs else None,
+        train_images=row.dataset.train_images,
+        test_images=row.dataset.test_images,
         values={value.metric: value.value for value in row.values if value.version == versions[value.metric]},
     )
