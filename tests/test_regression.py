@@ -16,11 +16,11 @@ from scipy import stats
 from sqlalchemy import delete
 from test_cli import command
 
-from unlearn_bench import regression
+from unlearn_bench import expectations, regression
 from unlearn_bench.cli.regression import temporary_store
 from unlearn_bench.errors import ConfigError
 from unlearn_bench.expectations import HEADER, Comparison, Expectation, Expected, read_expectations, write_expectations
-from unlearn_bench.report.regression import to_junit, to_text, verdict
+from unlearn_bench.report.regression import power_to_text, to_junit, to_text, verdict
 from unlearn_bench.report.tables import Cell, Table, TableRow
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MetricRecord
@@ -62,7 +62,7 @@ def test_the_margin_is_the_prediction_interval_of_student() -> None:
     values = np.random.default_rng(0).normal(0.6, 0.05, 20)
     entry = regression.record(EMPTY, {seed: table_of({"muda": (v, 80.0)}) for seed, v in enumerate(values)}, "")
     (da, lp) = regression.compare(entry, {0: table_of({"muda": (values[0], 80.0)})})
-    level = 1 - regression.FALSE_ALARMS / 2  # two values are compared
+    level = 1 - expectations.FALSE_ALARMS / 2  # two values are compared
     _, upper = stats.t.interval(level, df=19, loc=0, scale=np.std(values, ddof=1) * np.sqrt(1 + 1 / 20))
     assert da.margin == pytest.approx(upper, rel=1e-4)
     assert (lp.margin, lp.mark, da.mark) == (1.0, "same", "same")
@@ -72,14 +72,14 @@ def test_the_margin_is_the_prediction_interval_of_student() -> None:
 
 
 def test_unchanged_code_fails_no_more_often_than_stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regression, "FALSE_ALARMS", 0.1)  # rarer ones would take too many draws
-    regression._factor.cache_clear()
+    monkeypatch.setattr(expectations, "FALSE_ALARMS", 0.1)  # rarer ones would take too many draws
+    expectations.margin_factor.cache_clear()
     draw, failed, checks = np.random.default_rng(1), 0, 1500
     for _ in range(checks):
         seeds = {s: table_of({f"m{k}": tuple(draw.normal([0.5, 80], [0.1, 8])) for k in range(3)}) for s in range(6)}
         fresh = {9: table_of({f"m{k}": tuple(draw.normal([0.5, 80], [0.1, 8])) for k in range(3)})}
         failed += any(each.fails for each in regression.compare(regression.record(EMPTY, seeds, ""), fresh))
-    regression._factor.cache_clear()
+    expectations.margin_factor.cache_clear()
     assert stats.binomtest(failed, checks, 0.1, alternative="greater").pvalue > 1e-3
     assert failed > checks * 0.02  # nor is it deaf
 
@@ -104,6 +104,23 @@ def test_marks(muda: float | None, mark: str) -> None:
     assert by_place["retrained", "lp_retain"].mark == "same"
 
 
+def test_disturbances_are_compared_with_their_mean_and_power_is_said() -> None:
+    """The first repeat itself may lie at the edge of what rounding does: the centre is the mean of all repeats."""
+    disturbed = EMPTY.model_copy(update={"disturbances": 3})
+    made = {k: table_of({"muda": (value, 80.0)}) for k, value in enumerate((0.60, 0.62, 0.63, 0.63))}
+    entry = regression.record(disturbed, made, "")
+    assert (entry.seeds, entry.repeats, entry.tolerance) == ([0], [0, 1, 2, 3], {"da": 0.005, "lp_retain": 0.6})
+    margin = entry.margins()["muda", "da"]
+    spread = float(np.std([0.60, 0.62, 0.63, 0.63], ddof=1))
+    wanted = stats.t.isf(expectations.FALSE_ALARMS / 4, 3) * spread * np.sqrt(1 + 1 / 4)
+    assert margin == pytest.approx(wanted, rel=1e-3)
+    for value, mark in ((0.60, "same"), (0.62 + 0.99 * margin, "within"), (0.62 + 1.01 * margin, "changed")):
+        assert regression.compare(entry, {0: table_of({"muda": (value, 80.0)})})[0].mark == mark
+    assert entry.power()["muda", "da"] == pytest.approx(margin + 1.645 * spread, rel=1e-3)
+    assert entry.power()["muda", "lp_retain"] == 0.6
+    assert "finds" in power_to_text("mine", entry)
+
+
 def test_a_reference_that_moves_is_changed_and_a_new_method_unexpected() -> None:
     entry = regression.record(EMPTY, {0: table_of({"retrained": (0.9, 90.0)})}, "")
     found = regression.compare(entry, {0: table_of({"retrained": (0.8, 90.0), "ft": (0.1, 90.0)})})
@@ -116,12 +133,12 @@ def test_what_fails_at_one_seed_must_fail_at_more() -> None:
     """A collapse at one seed of three is within what a mean of three may do, a fault at all of them is not."""
     usual = {seed: table_of({"muda": (0.6 + seed / 100, 80.0)}) for seed in range(5)}
     entry = regression.record(EMPTY, usual, "")
-    fell = {9: table_of({"muda": (0.4, 80.0)})}
+    fell = {9: table_of({"muda": (0.5, 80.0)})}
     first = regression.compare(entry, fell)
     assert [each.mark for each in first] == ["changed", "same"]
     settled = regression.settle(first, regression.compare(entry, {**fell, 0: usual[0], 1: usual[1]}))
     assert [each.mark for each in settled] == ["within", "same"]
-    assert settled[0].after == pytest.approx((0.4 + 0.6 + 0.61) / 3)
+    assert settled[0].after == pytest.approx((0.5 + 0.6 + 0.61) / 3)
     lower = {seed: table_of({"muda": (0.4, 80.0)}) for seed in (9, 0, 1)}
     assert regression.settle(first, regression.compare(entry, lower))[0].fails
 
@@ -203,7 +220,7 @@ def test_check_as_typed(home: Path) -> None:
     words = ("--table", "3", "--forget", "1", "--expectations", "held.yaml", *db)
     made = command("check", "mine", "--update", *words)
     assert made.returncode == 0, made.stderr
-    assert "Recorded mine at 1 seeds in held.yaml" in made.stdout
+    assert "Recorded mine: 1 repeats, as many seeds, in held.yaml" in made.stdout
     assert (home / "benchmarks.yaml").read_text() == SMALL
     text, entry = held.read_text(), read_expectations(held)["mine"]
     da = entry.values["muda"]["da"]
@@ -305,6 +322,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("held")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "unlearn_bench", folder / "unlearn_bench", ignore=ignored)
+    shutil.copytree(REPOSITORY / "results" / "references", folder / "results" / "references")
     written = yaml.safe_load((REPOSITORY / "benchmarks.yaml").read_text(encoding="utf-8"))
     methods = ("original", "retrained", "ft_classifier", "muda")
     written["tables"] = {"A": {**written["tables"]["A"], "rows": list(methods)}}

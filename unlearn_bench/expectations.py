@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -15,10 +16,13 @@ from unlearn_bench.yaml_files import read_yaml
 
 SECTION = "expectations"
 Mark = Literal["same", "within", "worse", "better", "changed", "lost", "unexpected"]
+FALSE_ALARMS = 1e-2  # how often a check of unchanged code may fail in its first pass, all its comparisons together
+ONE_SIDED = 1.645  # standard deviations that a normal value exceeds in 5 % of cases
 FAILING = ("worse", "better", "changed", "lost")
 HEADER = (
     "# Written by `unlearn-bench check --update`, read by `unlearn-bench check`. Of each method and metric: the mean\n"
-    "# over the forget sets at the first seed; of such means over all seeds, their mean and standard deviation.\n"
+    "# over the forget sets at the first seed; of such means over all repeats, their mean and standard deviation.\n"
+    "# Repeats are the disturbances of the start weights where there are any, else the seeds.\n"
 )
 
 
@@ -27,8 +31,8 @@ class Expected(NamedTuple):
 
     Attributes:
         value: mean over the forget sets at the first seed.
-        mean: of such means over all seeds.
-        spread: their sample standard deviation; 0 for a single seed.
+        mean: of such means over all repeats, see :attr:`Expectation.repeats`.
+        spread: their sample standard deviation; 0 for a single repeat.
     """
 
     value: FiniteFloat
@@ -44,11 +48,31 @@ class Expectation(BaseModel):
     profile: str
     forget: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1, description="measured; a check measures the first again")
+    disturbances: int = Field(default=0, ge=0, le=1000, description="times that the first seed was measured disturbed")
     tolerance: dict[str, Annotated[FiniteFloat, Field(ge=0)]] = Field(
         description="by metric, in its unit: a smaller difference is never a regression"
     )
     measured: str = Field(description="by what, on what, when")
     values: dict[str, dict[str, Expected]] = Field(description="by method and metric")
+
+    @property
+    def repeats(self) -> list[int]:
+        """What the spread is over: disturbances of the first seed, of which 0 is none, or the seeds."""
+        return list(range(self.disturbances + 1)) if self.disturbances else self.seeds
+
+    def margins(self, fresh: int = 1) -> dict[tuple[str, str], float]:
+        """Returns by method and metric the largest difference that counts as none for a mean of ``fresh`` repeats."""
+        factor = margin_factor(len(self.repeats), fresh, sum(map(len, self.values.values())))
+        return {
+            (method, metric): max(self.tolerance.get(metric, 0.0), factor * expected.spread)
+            for method, values in self.values.items()
+            for metric, expected in values.items()
+        }
+
+    def power(self) -> dict[tuple[str, str], float]:
+        """Returns by method and metric the smallest change that a check finds in 95 of 100 cases, first pass."""
+        margins = self.margins()
+        return {(m, n): margin + ONE_SIDED * self.values[m][n].spread for (m, n), margin in margins.items()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +80,7 @@ class Comparison:
     """A method's value in a metric, before and after, in the metric's unit.
 
     Attributes:
-        before: recorded at the same seed, else the mean over the recorded seeds; None where nothing was recorded.
+        before: recorded at the same repeat, else the mean over the recorded ones; None where nothing was recorded.
         after: measured now; None where a run is not done.
         margin: the largest difference that counts as none.
         mark: ``same`` to the recorded digits; ``within`` the margin; beyond it ``worse`` where the method lies farther
@@ -75,6 +99,21 @@ class Comparison:
     def fails(self) -> bool:
         """Whether it is a regression: of a benchmark a recorded number must hold, in both directions."""
         return self.mark in FAILING
+
+
+@lru_cache
+def margin_factor(repeats: int, fresh: int, comparisons: int) -> float:
+    """Returns how many standard deviations a mean of ``fresh`` repeats may lie from the mean of ``repeats`` others.
+
+    The half width of Student's prediction interval at a level at which all comparisons together fail once in
+    1 / ``FALSE_ALARMS`` checks of unchanged code, by Bonferroni; 0 for fewer than two repeats, which show no spread.
+    """
+    from scipy.special import stdtrit
+
+    if repeats < 2 or not comparisons:
+        return 0.0
+    level = 1 - FALSE_ALARMS / comparisons / 2
+    return float(stdtrit(repeats - 1, level)) * (1 / fresh + 1 / repeats) ** 0.5
 
 
 def read_expectations(file: Path) -> dict[str, Expectation]:

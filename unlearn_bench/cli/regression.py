@@ -40,8 +40,17 @@ def check(
         Path | None, typer.Option("--summary", help="Add Markdown to this file, such as $GITHUB_STEP_SUMMARY.")
     ] = None,
     retest: Annotated[
-        int, typer.Option("--retest", min=0, help="Further seeds at which what fails must fail too; 0 for none.")
+        int, typer.Option("--retest", min=0, help="Further repeats in which what fails must fail too; 0 for none.")
     ] = 2,
+    disturbances: Annotated[
+        int | None,
+        typer.Option(
+            "--disturbances", min=0, help="With --update: times that the first seed is measured from disturbed weights."
+        ),
+    ] = None,
+    power: Annotated[
+        bool, typer.Option("--power", help="Measure nothing: print the smallest change that a check finds.")
+    ] = False,
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: Annotated[
@@ -63,20 +72,31 @@ def check(
 
     benchmarks = load_config(config)
     known, file = _known(benchmarks, expectations, update)
-    if not update and (table or profile or forget):
-        raise OptionError("--table, --profile and --forget say what --update records. Add --update, or leave them out.")
+    if not update and (table or profile or forget or disturbances is not None):
+        raise OptionError(
+            "--table, --profile, --forget and --disturbances say what --update records. Add --update, or leave "
+            "them out."
+        )
     entry = _entry(name, known, update, table, profile, forget, benchmarks)
-    seeds = seed or (entry.seeds if update else entry.seeds[:1])
+    if disturbances is not None:
+        entry = entry.model_copy(update={"disturbances": disturbances})
+    if power:
+        typer.echo(shown.power_to_text(name, entry))
+        return
+    repeats = _repeats(name, entry, seed, update)
+    if entry.disturbances and seed:
+        entry = entry.model_copy(update={"seeds": seed[:1]})
     started = time.perf_counter()
     with temporary_store(db) as store, Watch() as watch:
         machinery = Machinery(data, download, device, workers, watch, watch.say)
-        tables, keys = regression.measure(benchmarks, store, entry, seeds, machinery)
+        tables, keys = regression.measure(benchmarks, store, entry, repeats, machinery)
         by = measured_by([run for run in store.runs() if run.key in keys])
         compared = regression.compare(entry, tables)
-        further = [each for each in entry.seeds if each not in seeds][:retest]
+        further = [each for each in entry.repeats if each not in repeats][:retest]
         if further and not update and any(each.fails for each in compared):
-            watch.say(f"{shown.verdict(compared)} Measured again with seeds {', '.join(map(str, further))}.")
-            tables, _ = regression.measure(benchmarks, store, entry, [*seeds, *further], machinery)
+            what = "disturbances" if entry.disturbances else "seeds"
+            watch.say(f"{shown.verdict(compared)} Measured again with {what} {', '.join(map(str, further))}.")
+            tables, _ = regression.measure(benchmarks, store, entry, [*repeats, *further], machinery)
             compared = regression.settle(compared, regression.compare(entry, tables))
     typer.echo(shown.to_text(name, compared))
     if junit is not None:
@@ -85,13 +105,26 @@ def check(
         write_file(shown.to_text(name, compared, "markdown"), summary, append=True)
     if update:
         write_expectations(file, {**known, name: regression.record(entry, tables, by)})
-        typer.echo(f"Recorded {name} at {len(seeds)} seeds in {file}")
+        how = f"seed {entry.seeds[0]} undisturbed and disturbed" if entry.disturbances else "as many seeds"
+        typer.echo(f"Recorded {name}: {len(repeats)} repeats, {how}, in {file}")
     elif any(each.fails for each in compared):
         raise typer.Exit(1)
     elif any(each.mark == "unexpected" for each in compared):
         raise MissingExpectationError(
             f"Some values have no expectation. Record them with: {_update(name, expectations)}"
         )
+
+
+def _repeats(name: str, entry: Expectation, seed: list[int] | None, update: bool) -> list[int]:
+    """Returns what is measured: all repeats for an update, else the first; seeds as the user chose them."""
+    if entry.disturbances and seed and not update and seed != entry.seeds[:1]:
+        raise OptionError(
+            f"Expectations of '{name}' are of seed {entry.seeds[0]} alone, --seed is {', '.join(map(str, seed))}. "
+            "Leave --seed out."
+        )
+    if entry.disturbances:
+        return entry.repeats if update else [0]
+    return seed or (entry.seeds if update else entry.seeds[:1])
 
 
 @contextlib.contextmanager

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from unlearn_bench.expectations import Comparison
+from unlearn_bench.expectations import Comparison, Expectation
 from unlearn_bench.report.render import one_line, with_notes
 
 SYMBOLS = {"same": "=", "within": "~", "worse": "✗ worse", "better": "✗ better", "changed": "✗ changed"}
 SYMBOLS |= {"lost": "✗ not measured", "unexpected": "? no expectation"}
 HEADER = ["method", "metric", "before", "after", "difference", "margin", ""]
 LEGEND = (
-    "=: the recorded digits; ~: within the margin (tolerance, or the spread over seeds where that is wider); ✗: beyond "
-    "it, worse or better by the distance from retrained, changed of a reference. A recorded number must hold, so each "
-    "✗ fails; what is meant is recorded with --update."
+    "=: the recorded digits; ~: within the margin (tolerance, or the spread over repeats where that is wider); "
+    "✗: beyond it, worse or better by the distance from retrained, changed of a reference. A recorded number must "
+    "hold, so each ✗ fails; what is meant is recorded with --update."
 )
 
 
@@ -49,6 +49,29 @@ def to_text(name: str, compared: Sequence[Comparison], format: str = "text") -> 
     """Returns the check as ``text`` or ``markdown``, regressions first."""
     ordered = sorted(compared, key=lambda each: not each.fails)
     return with_notes(HEADER, lines_of(ordered), [verdict(compared), LEGEND], format, title=f"Check {name}")
+
+
+def power_to_text(name: str, entry: Expectation) -> str:
+    """Returns of every expected value the margin and the smallest change that a check finds."""
+    margins, power = entry.margins(), entry.power()
+    body = [
+        [
+            method,
+            metric,
+            f"{expected.mean:.5g}",
+            f"{expected.spread:.2g}",
+            f"{margin:.3g}",
+            f"{power[method, metric]:.3g}",
+        ]
+        for (method, metric), margin in margins.items()
+        for expected in [entry.values[method][metric]]
+    ]
+    how = f"disturbances of seed {entry.seeds[0]}" if entry.disturbances else "seeds"
+    notes = [
+        f"Mean and spread over {len(entry.repeats)} {how}. A change of a value by `finds` or more fails the first pass "
+        "in at least 95 of 100 checks; unchanged code fails it in at most one of 100, as far as values are normal."
+    ]
+    return with_notes(["method", "metric", "mean", "spread", "margin", "finds"], body, notes, "text", title=name)
 
 
 def to_junit(name: str, compared: Sequence[Comparison], seconds: float) -> str:
