@@ -63,7 +63,8 @@ Mean ± standard deviation over configurations; in parentheses the absolute diff
         """k/n: only k of n configurations are done.
 Images: digits (content iiiiiiiiiiii), 24 training images a class; setting class; forget sets 1, 3; seeds 0.
 Model: resnet18 (width 4, groups 2), float32; recipe: epochs 3, batch_size 16, lr 0.1, decay 0.998, weight_decay 0.001.
-Measured by unlearn-bench 0 with torch 1, scikit-learn 2, python 3; cpu on a machine; TODAY."""
+Measured by unlearn-bench 0 with torch 1, scikit-learn 2, python 3; cpu on a machine; TODAY.
+One seed: bold and = speak of these models alone; with other reference models the order may differ."""
     )
 
 

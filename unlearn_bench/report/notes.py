@@ -14,6 +14,7 @@ from unlearn_bench.store.records import MethodRecord, RunRecord, Twin
 
 REFERENCES = ("original", "retrained")
 Configuration = tuple[str, int]  # forget set, seed
+ONE_SEED = "One seed: bold and = speak of these models alone; with other reference models the order may differ."
 
 
 def remarks_on(selection: Selection, methods: Sequence[str]) -> list[str]:
@@ -65,7 +66,20 @@ def provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
         f"forget sets {', '.join(selection.forget)}"
         f"{sequence}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
         f"Model: {experiment.model['name']} ({described}), {experiment.precision}; recipe: {recipe}.",
+        *_pinned(selection),
         measured_by(runs),
+        *([ONE_SEED] if len(selection.seeds) == 1 and len(selection.forget) > 1 else []),
+    ]
+
+
+def _pinned(selection: Selection) -> list[str]:
+    """Returns which models were not trained where the table was measured, and where they were."""
+    models = selection.pinned.models.values() if selection.pinned else ()
+    made_by = sorted({model.made_by for model in models if model.seed in selection.seeds})
+    seeds = sorted({model.seed for model in models} & set(selection.seeds))
+    return [
+        f"Original and retrained models of seed {', '.join(map(str, seeds))} are pinned references, trained by {where}."
+        for where in made_by
     ]
 
 
