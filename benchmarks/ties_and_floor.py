@@ -6,7 +6,7 @@ Simulates tables of nine methods on five forget sets at S seeds, normal, with a 
 of a seed, as one original model gives it. "Before" is what this project did until November 2026: a percentile bootstrap
 over configurations for ties, and for the floor the largest gap between two seeds. Writes every rate to
 results/bench-ties-and-floor.json; nominal are 5 % for ties and `≠`, 5 % for `≈` at the typical difference.
-With results/demo-retrained-30-seeds.csv beside it, retrained models of the demo are dealt into pseudo-methods too: real
+With results/demo-runs-30-seeds.csv beside it, retrained models of the demo are dealt into pseudo-methods too: real
 values in place of normal ones.
 """
 
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from unlearn_bench.environment import machine, packages
 from unlearn_bench.report.floor import TYPICAL, Floor, distance
-from unlearn_bench.report.ties import Differences, farther, marks_of
+from unlearn_bench.report.ties import Differences, marks_of
 
 Array = npt.NDArray[np.float64]
 RESULTS = Path(__file__).parent.parent / "results"
@@ -66,12 +66,11 @@ def ties(rng: np.random.Generator, seeds: int, shared: float, tables: int) -> di
             values = draw(rng, means, seeds, shared)
             best = int(np.abs(values.mean(axis=(1, 2))).argmin())
             others = [METHODS - 1] if name != "equal" else [k for k in range(METHODS) if k != best]
+            marks = marks_of({k: by_pair(values[k]) for k in range(METHODS)})
             for k in others:
                 share = 1 / len(others) / tables
                 counts[f"{name} before"] += share * (k != best and not tied_before(values[k], values[best]))
-                counts[f"{name} after"] += share * (
-                    k != best and farther(by_pair(values[k]), by_pair(values[best]), METHODS)
-                )
+                counts[f"{name} after"] += share * (bool(marks) and k not in marks)
     return counts
 
 
@@ -98,9 +97,9 @@ def real(file: Path, rng: np.random.Generator, tables: int) -> dict[str, dict[st
     Of thirty seeds some are dealt to the retrained model, others to each of two pseudo-methods.
     """
     with file.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+        rows = [row for row in csv.DictReader(stream) if row["method"] == "retrained"]
     forget, seeds = sorted({row["forget"] for row in rows}), sorted({int(row["seed"]) for row in rows})
-    metrics = [name for name in rows[0] if name not in ("forget", "seed")]
+    metrics = [name for name in rows[0] if name not in ("method", "forget", "seed")]
     found: dict[str, dict[str, float]] = {}
     for metric in metrics:
         table: Mapping[tuple[str, int], float] = {(r["forget"], int(r["seed"])): float(r[metric]) for r in rows}
@@ -134,7 +133,7 @@ def main() -> None:
             key = f"floor, {seeds} seeds"
             result[key] = floors(rng, seeds, 4 * given.tables)
             print(key, {name: round(value, 3) for name, value in sorted(result[key].items())}, flush=True)
-    recorded = RESULTS / "demo-retrained-30-seeds.csv"
+    recorded = RESULTS / "demo-runs-30-seeds.csv"
     if recorded.exists():
         result["demo's retrained models in place of methods"] = real(recorded, rng, given.tables)
         print(json.dumps(result["demo's retrained models in place of methods"], indent=1))

@@ -43,25 +43,25 @@ def observations(differences: Differences) -> dict[object, float]:
     return {forget: value for (forget, _), value in differences.items()}
 
 
-def farther(one: Differences, best: Differences, competitors: int) -> bool:
-    """Returns whether a method's gap is significantly larger than the smallest one's.
+def farther(one: Differences, other: Differences, competitors: int) -> bool:
+    """Returns whether a method's gap is significantly larger than another's.
 
     A gap is |mean difference|. |a| > |b| exactly where a − b and a + b have the same sign, so both are tested: paired
-    Student's t over the observations, at ``LEVEL`` / 2 divided by the number of comparisons with the smallest (Hsu's
-    multiple comparisons with the best, by Bonferroni). A method that is truly as near to retrained as any other is
-    called farther in at most ``LEVEL`` of tables, although the smallest gap was chosen after looking, as far as
-    observations are normal; benchmarks/ties_and_floor.py measures it.
+    Student's t over the observations, at ``LEVEL`` / 2 divided by the number of other methods (Hsu's multiple
+    comparisons with the best, by Bonferroni). A method that is truly as near to retrained as any other is called
+    farther than one of them in at most ``LEVEL`` of tables, as far as observations are normal;
+    benchmarks/ties_and_floor.py measures it.
 
     Args:
         one: differences of a method.
-        best: differences of the method with the smallest gap, on the same configurations.
+        other: differences of another method, on the same configurations.
         competitors: how many methods compete in the column.
 
     Source: Hsu 1981, Annals of Statistics 9(5); Berger 1982, Technometrics 24(4) (intersection-union test).
     """
     from scipy.special import stdtrit  # scipy.stats would take longer to load than every table to print
 
-    units = [observations({pair: side[pair] for pair in one.keys() & best.keys()}) for side in (one, best)]
+    units = [observations({pair: side[pair] for pair in one.keys() & other.keys()}) for side in (one, other)]
     count = len(units[0])
     if count < 2:
         return False
@@ -81,7 +81,10 @@ def student(values: Sequence[float]) -> float:
 
 
 def marks_of(competing: Mapping[int, Differences]) -> dict[int, Mark]:
-    """Returns which rows of a column have the smallest gap, and which cannot be told apart from it.
+    """Returns which rows of a column have the smallest gap, and which may be as near to retrained as any other.
+
+    A row is out where its gap is significantly larger than some other's, not the smallest's alone: of two that are
+    equally near, which has the smallest gap is chance, and must not decide about a third.
 
     Nothing is marked where all rows that compete are so near that none can be told apart from the smallest: then the
     order is chance, and a smallest gap would be shown for nothing.
@@ -97,6 +100,8 @@ def marks_of(competing: Mapping[int, Differences]) -> dict[int, Mark]:
     for row, differences in competing.items():
         if gaps[row] == gaps[smallest]:
             marks[row] = "smallest"
-        elif not farther(differences, competing[smallest], len(competing)):
+            continue
+        nearer = (other for other, gap in gaps.items() if gap < gaps[row])
+        if not any(farther(differences, competing[other], len(competing)) for other in nearer):
             marks[row] = "tied"
     return {} if len(marks) == len(competing) > 1 else marks
