@@ -442,7 +442,7 @@ def test_the_page_of_an_audit_is_readable_and_hostile_names_are_words(
     assert page.evaluate("window.hacked") is None
     assert page.locator("img").count() == 0
     assert axe.Axe().run(page).response["violations"] == []
-    assert "Only the name was forgotten" in page.locator(".verdict").inner_text()
+    assert "Only the outputs changed" in page.locator(".verdict").inner_text()
     page.set_viewport_size({"width": 390, "height": 844})
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
     page.close()

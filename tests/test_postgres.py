@@ -129,6 +129,7 @@ def test_counts_beyond_32_bits_are_recorded_in_a_database_of_an_older_schema_too
         connection.execute(text("DELETE FROM models"))
         for name in counts:
             connection.execute(text(f"ALTER TABLE models ALTER COLUMN {name} TYPE INTEGER"))
+        connection.execute(text("ALTER TABLE methods DROP COLUMN makes_inputs"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     with pytest.warns(UpgradeNotice, match="upgraded: 0002 to "):
         store = Store(server.url)
