@@ -62,9 +62,9 @@ def assert_close(ours: nn.Module, theirs: nn.Module) -> None:
 
 
 def test_neggrad_ft_equals_alternating_steps(problem: UnlearningProblem) -> None:
-    ours = neggrad_ft(problem, epochs=2, batch_size=WHOLE, lr=0.02)
+    ours = neggrad_ft(problem, epochs=2, batch_size=WHOLE, lr=0.02, weight_decay=0.01)
     naive = naive_copy(problem)
-    sgd = NaiveSgd(naive, lr=0.02)
+    sgd = NaiveSgd(naive, lr=0.02, weight_decay=0.01)
     for _ in range(2):
         sgd.step(problem.forget, problem, lambda *sample: -negative_log_likelihood(*sample))
         sgd.step(problem.retain, problem, negative_log_likelihood)

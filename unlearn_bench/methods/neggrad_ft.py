@@ -1,7 +1,7 @@
 """NegGrad+FT: gradient ascent on the forget set and finetuning on the retain subset, an epoch each in turn."""
 
 from unlearn_bench.methods import UnlearningProblem, method
-from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate
+from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate, WeightDecay
 from unlearn_bench.models import Classifier
 from unlearn_bench.training import make_optimizer, negative_cross_entropy
 
@@ -13,6 +13,7 @@ def neggrad_ft(
     epochs: Epochs = 5,
     batch_size: BatchSize = 32,
     lr: LearningRate = 1e-3,
+    weight_decay: WeightDecay = 0.0,
 ) -> Classifier:
     """The original model after epochs of SGD that raises the cross-entropy of D_f, each followed by one on D'_r.
 
@@ -20,7 +21,7 @@ def neggrad_ft(
     """
     network = problem.copy_of_original()
     forget, retain = problem.forget_batches(batch_size), problem.retain_batches(batch_size)
-    optimizer = make_optimizer("sgd", network.parameters(), lr=lr)
+    optimizer = make_optimizer("sgd", network.parameters(), lr=lr, weight_decay=weight_decay)
     problem.journal.plan(epochs * (len(forget) + len(retain)))
     for _ in range(epochs):
         problem.train_epoch(network, forget, optimizer, loss=negative_cross_entropy, curve="forget_loss")
