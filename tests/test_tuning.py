@@ -24,7 +24,7 @@ from unlearn_bench.plan import make_plan
 from unlearn_bench.runner import Runner
 from unlearn_bench.tasks import give, hold_out
 from unlearn_bench.tuned import read_tuned
-from unlearn_bench.tuning import HELD_OUT, tune
+from unlearn_bench.tuning import HELD_OUT, RESOLUTION, Trial, in_order, tune
 
 GRID = """
 grids:
@@ -59,19 +59,42 @@ def test_a_search_chooses_the_best_by_held_out_images_alone(bench: Bench, machin
         plan = make_plan(trial_bench.selection, [Row(method="ft", options=trial.options)], dataset, bench.store)
         tasks = [task for task in plan.tasks if task.spec.method == "ft"]
         assert not plan.missing
-        shares = []
+        shares, gains = [], []
         for task in tasks:
+            assert task.start is not None
             split = class_split(dataset, task.spec.forget)
-            network, _ = runner.weights(task, split, Journal())
             given = give(task, split)
-            seen, kept, gone = (
-                predict(network, images, runner.normalise)
-                for images in (given.seen_retain, given.held_retain, given.held_forget)
-            )
-            outputs = ModelOutputs(seen, gone, kept, gone)
-            shares.append((top1(kept) / 100 + 1 - top1(gone) / 100 + da(outputs) + 1 - nmi(outputs)) / 4)
+            scores = []
+            for model in (task, task.start):
+                network, _ = runner.weights(model, split, Journal())
+                seen, kept, gone = (
+                    predict(network, images, runner.normalise)
+                    for images in (given.seen_retain, given.held_retain, given.held_forget)
+                )
+                outputs = ModelOutputs(seen, gone, kept, gone)
+                scores.append((top1(kept) / 100 + 1 - top1(gone) / 100 + da(outputs) + 1 - nmi(outputs)) / 4)
+            shares.append(scores[0])
+            gains.append(scores[0] - scores[1])
         assert trial.score == pytest.approx(sum(shares) / 2)
-    assert ranked[0].score >= ranked[1].score or not ranked[1].usable
+        error = abs(gains[0] - gains[1]) / 2  # of two values: their distance / √2 / √2
+        assert trial.gain == pytest.approx(sum(gains) / 2 - error, abs=1e-9)
+    assert ranked[0].gain > ranked[1].gain - RESOLUTION or not ranked[1].usable
+
+
+def test_of_gains_that_are_as_good_as_equal_the_cheapest_is_chosen(bench: Bench, machinery: Machinery) -> None:
+    def trial(name: str, gain: float, usable: bool = True, shares: bool = True) -> Trial:
+        return Trial({"name": name}, {"da": gain} if shares else {}, gain, gain, usable, ())
+
+    def order(*trials: Trial) -> str:
+        return " ".join(str(trial.options["name"]) for trial in in_order(trials))
+
+    assert order(trial("mild", 0.395), trial("best", 0.4), trial("less", 0.38)) == "mild best less"
+    assert order(trial("less", 0.38), trial("best", 0.4), trial("mild", 0.395)) == "best mild less"
+    assert order(trial("damage", 0.9, usable=False), trial("still", -0.1)) == "still damage"
+    assert order(trial("gone", 0.0, False, False), trial("damage", -0.2, usable=False)) == "damage gone"
+    _, ranked = tune(bench, "ft", machinery)
+    dear = replace(ranked[0], runs=ranked[0].runs * 2)
+    assert in_order([dear, ranked[0]])[0] is ranked[0]
 
 
 def test_honest_tuning_reads_no_test_image_and_no_retrained_model(
@@ -152,7 +175,8 @@ def test_lists_of_grids_and_the_oracle(bench: Bench, machinery: Machinery) -> No
     gaps = [abs(run.values["lp_forget"] - reference[run.forget, run.seed]["lp_forget"]) / 100 for run in ranked[0].runs]
     assert ranked[0].shares["lp_forget"] == pytest.approx(sum(gaps) / 2)
     assert ranked[0].score == pytest.approx(1 - sum(ranked[0].shares.values()) / len(ranked[0].shares))
-    assert ranked[0].score >= ranked[1].score >= ranked[2].score
+    assert all(trial.gain <= trial.score for trial in ranked)
+    assert ranked[0].gain > max(trial.gain for trial in ranked) - RESOLUTION
 
 
 def test_optunas_trials_are_the_same_every_time(bench: Bench, machinery: Machinery) -> None:

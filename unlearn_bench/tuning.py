@@ -10,8 +10,12 @@ score is the mean of four shares of what is held out:
 
 A cheat of the last layer passes the first two, so the features have their say, in the two ways in which the paper reads
 them. A setting that loses more than five points of accuracy on D'_r against the original model is damage, not
-unlearning, and comes after all others. Of a subclass the share ``forgotten`` is left out: the model goes on to name the
-class around it, as the retrained model does. Of random samples nothing can be said honestly.
+unlearning, and comes after all others. What is ranked is not the score but how much surely comes of it: the mean over
+the configurations of score less the original model's score, less one standard error of that mean. A setting that
+forgets one class and leaves four alone stands on an edge, where another machine's rounding decides; it gains nothing by
+this rule. Of the settings whose gain is within ``RESOLUTION`` of the greatest, the cheapest is chosen, then the first
+of the grid: grids list mild values first. Of a subclass the share ``forgotten`` is left out: the model goes on to name
+the class around it, as the retrained model does. Of random samples nothing can be said honestly.
 
 The objective ``oracle`` is one minus the mean gap to the retrained model over all metrics: it reads test images and
 retrained models, which who unlearns does not have.
@@ -36,6 +40,7 @@ from unlearn_bench.tuned import Objective, Tuned
 
 HELD_OUT = 0.2
 TOLERATED_LOSS = 0.05
+RESOLUTION = 0.01  # of a gain
 ASKED_AT_ONCE = 4  # settings that the sampler proposes before it hears of the first: enough for a few processes
 
 Options = dict[str, Scalar]
@@ -49,6 +54,8 @@ class Trial:
         options: those searched over.
         shares: what the score is made of; empty where a run of it diverged or failed.
         score: greater is better; 0 where a run of it diverged or failed.
+        gain: mean of score less the original model's over the configurations, less one standard error of that mean;
+            by the oracle of the score itself.
         usable: whether it ended, and damaged nothing.
         runs: on every configuration.
     """
@@ -56,6 +63,7 @@ class Trial:
     options: Options
     shares: dict[str, float]
     score: float
+    gain: float
     usable: bool
     runs: tuple[RunRecord, ...]
 
@@ -76,7 +84,7 @@ def tune(
 ) -> tuple[Tuned, list[Trial]]:
     """Returns the options chosen for a method, and all trials, the best first.
 
-    Of equal scores the setting of the fewest passes is chosen, then the first.
+    How the trials are ordered: see :func:`in_order`.
 
     Args:
         bench: the configurations to search on.
@@ -106,10 +114,28 @@ def tune(
         done, title = search.carry_out(search.settings_of(name)), f"grid {name}"
     else:
         done, title = search.sample(trials), f"Optuna's TPE over the declared ranges, {trials} trials"
-    ranked = sorted(done, key=lambda trial: (not trial.usable, -round(trial.score, 9), trial.passes))
+    ranked = in_order(done)
     if not any(trial.shares for trial in ranked):
         raise TuningError(f"No setting of {method} ended; see: unlearn-bench runs --method {method}")
     return search.summary(ranked, title), ranked
+
+
+def in_order(trials: Sequence[Trial]) -> list[Trial]:
+    """Returns the chosen trial, then the others by usability and gain.
+
+    Chosen is the trial of the fewest passes, and of these the first, among those whose gain is within ``RESOLUTION`` of
+    the greatest. Usable trials come first, those that diverged or failed last.
+    """
+    ranked = sorted(trials, key=lambda trial: (not trial.usable, not trial.shares, -trial.gain))
+    best = ranked[0]
+    near = [
+        trial
+        for trial in trials
+        if (trial.usable, bool(trial.shares)) == (best.usable, bool(best.shares))
+        and trial.gain >= best.gain - RESOLUTION
+    ]
+    chosen = min(near, key=lambda trial: trial.passes)
+    return [chosen, *(trial for trial in ranked if trial is not chosen)]
 
 
 @dataclass(frozen=True)
@@ -176,7 +202,7 @@ class _Search:
             settings = [{name: _suggest(trial, option) for name, option in ranges.items()} for trial in asked]
             made = self.carry_out(settings)
             for trial, result in zip(asked, made, strict=True):
-                study.tell(trial, result.score if result.usable else result.score - 1)  # damage is worse than nothing
+                study.tell(trial, result.gain if result.usable else result.gain - 1)  # damage is worse than nothing
             done += made
         return done
 
@@ -218,36 +244,46 @@ def _suggest(trial: Any, option: Option) -> Scalar:
 
 def _honest(setting: Options, runs: Sequence[RunRecord], originals: Sequence[RunRecord]) -> Trial:
     if any(run.status != "done" for run in runs):
-        return Trial(setting, {}, 0.0, False, tuple(runs))
-
-    def mean(part: Callable[[dict[str, float]], float]) -> float:
-        return statistics.fmean(part(run.values) for run in runs)
-
-    forgotten = {"forgotten": mean(lambda values: 1 - values["acc_forget"] / 100)}
-    is_subclass = runs[0].spec["experiment"]["setting"] == "subclass"
-    shares = {
-        "retain": mean(lambda values: values["acc_retain"] / 100),
-        **({} if is_subclass else forgotten),
-        "da": mean(lambda values: values["da"]),
-        "mixed": mean(lambda values: 1 - values["nmi"]),
-    }
+        return Trial(setting, {}, 0.0, 0.0, False, tuple(runs))
+    made, before = ([_honest_shares(run) for run in side] for side in (runs, originals))
+    shares = {name: statistics.fmean(each[name] for each in made) for name in made[0]}
+    lost = statistics.fmean(each["retain"] for each in before) - shares["retain"]
+    gains = [statistics.fmean(a.values()) - statistics.fmean(b.values()) for a, b in zip(made, before, strict=True)]
     score = statistics.fmean(shares.values())
-    lost = statistics.fmean(run.values["acc_retain"] / 100 for run in originals) - shares["retain"]
-    return Trial(setting, {**shares, "lost": lost}, score, lost <= TOLERATED_LOSS, tuple(runs))
+    return Trial(setting, {**shares, "lost": lost}, score, _surely(gains), lost <= TOLERATED_LOSS, tuple(runs))
+
+
+def _honest_shares(run: RunRecord) -> dict[str, float]:
+    values = run.values
+    is_subclass = run.spec["experiment"]["setting"] == "subclass"
+    return {
+        "retain": values["acc_retain"] / 100,
+        **({} if is_subclass else {"forgotten": 1 - values["acc_forget"] / 100}),
+        "da": values["da"],
+        "mixed": 1 - values["nmi"],
+    }
 
 
 def _oracle(setting: Options, runs: Sequence[RunRecord], retrained: Sequence[RunRecord]) -> Trial:
     if any(run.status != "done" for run in (*runs, *retrained)):
-        return Trial(setting, {}, 0.0, False, tuple(runs))
-    gaps = {
-        metric.name: statistics.fmean(
-            abs(run.values[metric.name] - other.values[metric.name]) for run, other in zip(runs, retrained, strict=True)
-        )
-        / (100 if metric.unit == "%" else 1)
-        for metric in metrics
-        if not metric.origin and metric.name in runs[0].values
-    }
-    return Trial(setting, gaps, 1 - statistics.fmean(gaps.values()), True, tuple(runs))
+        return Trial(setting, {}, 0.0, 0.0, False, tuple(runs))
+    gaps = [
+        {
+            metric.name: abs(run.values[metric.name] - other.values[metric.name]) / (100 if metric.unit == "%" else 1)
+            for metric in metrics
+            if not metric.origin and metric.name in run.values
+        }
+        for run, other in zip(runs, retrained, strict=True)
+    ]
+    means = {name: statistics.fmean(each[name] for each in gaps) for name in gaps[0]}
+    scores = [1 - statistics.fmean(each.values()) for each in gaps]
+    return Trial(setting, means, statistics.fmean(scores), _surely(scores), True, tuple(runs))
+
+
+def _surely(values: Sequence[float]) -> float:
+    """Returns the mean less its standard error; the value itself where there is one."""
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return statistics.fmean(values) - error
 
 
 def _frozen(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -258,12 +294,12 @@ def lines_of(ranked: Sequence[Trial], limit: int) -> Iterator[list[str]]:
     """Yields the first trials as rows of text: the options, the shares, the score, the cost, the first one's names."""
     shares = next(list(trial.shares) for trial in ranked if trial.shares)
     names = list(ranked[0].options)
-    yield [*names, *shares, "score", "usable", "images passed"]
+    yield [*names, *shares, "score", "gain", "usable", "images passed"]
     for trial in ranked[:limit]:
         values = [f"{trial.shares[name]:.3f}" if trial.shares else "–" for name in shares]
         options = [_shown(trial.options.get(name)) for name in names]
         usable = ("yes" if trial.usable else "no") if trial.shares else ", ".join({run.status for run in trial.runs})
-        yield [*options, *values, f"{trial.score:.4f}", usable, f"{trial.passes:,}"]
+        yield [*options, *values, f"{trial.score:.4f}", f"{trial.gain:.4f}", usable, f"{trial.passes:,}"]
 
 
 def _shown(value: Scalar | None) -> str:
