@@ -117,6 +117,11 @@ def real(file: Path, rng: np.random.Generator, tables: int) -> dict[str, dict[st
     return found
 
 
+def rounded(rates: Mapping[str, float]) -> dict[str, float]:
+    """Returns the rates in order of their names, to four digits."""
+    return {name: round(rate, 4) for name, rate in sorted(rates.items())}
+
+
 def main() -> None:
     """Simulates, prints and writes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -127,12 +132,12 @@ def main() -> None:
     for seeds in (1, 2, 5, 10, 30):
         for shared in (0.0, SHARED):
             key = f"ties, {seeds} seeds, {shared:.0%} of the variance shared by a seed's sets"
-            result[key] = ties(rng, seeds, shared, given.tables)
-            print(key, {name: round(value, 3) for name, value in result[key].items()}, flush=True)
+            result[key] = rounded(ties(rng, seeds, shared, given.tables))
+            print(key, result[key], flush=True)
         if seeds > 1:
             key = f"floor, {seeds} seeds"
-            result[key] = floors(rng, seeds, 4 * given.tables)
-            print(key, {name: round(value, 3) for name, value in sorted(result[key].items())}, flush=True)
+            result[key] = rounded(floors(rng, seeds, 4 * given.tables))
+            print(key, result[key], flush=True)
     recorded = RESULTS / "demo-runs-30-seeds.csv"
     if recorded.exists():
         result["demo's retrained models in place of methods"] = real(recorded, rng, given.tables)
