@@ -65,9 +65,10 @@ def compare(entry: Expectation, tables: Mapping[int, Table]) -> list[Comparison]
     """Returns the comparison of every method and metric, recorded or measured.
 
     A difference counts beyond both the tolerance and the spread over repeats, see
-    :meth:`unlearn_bench.expectations.Expectation.margins`. Of disturbed start weights it is the difference from the
-    mean over all disturbances; of seeds, from the value at the same seed. A method that collapses at some repeats has
-    heavier tails than a normal distribution, which is why a check measures what fails again, see :func:`settle`.
+    :meth:`unlearn_bench.expectations.Expectation.margins`. It is the difference from the mean over all recorded
+    repeats: where references are trained, another processor's first seed is as far from the recorded one as another
+    seed is. A method that collapses at some repeats has heavier tails than a normal distribution, which is why a check
+    measures what fails again, see :func:`settle`.
     """
     fresh: dict[tuple[str, str], list[float]] = {}
     for table in tables.values():
@@ -83,7 +84,7 @@ def compare(entry: Expectation, tables: Mapping[int, Table]) -> list[Comparison]
         method, metric = place
         margin = margins.get(place, entry.tolerance.get(metric, 0.0))
         old, new = before.get(place), after.get(place)
-        centre = expected[place].mean if entry.disturbances and place in expected else old
+        centre = expected[place].mean if place in expected else None
         targets = (before.get(("retrained", metric)), after.get(("retrained", metric)))
         mark = _mark(old, new, centre, margin, targets, method)
         compared.append(Comparison(method, metric, old, new, margin, mark))
