@@ -1,10 +1,11 @@
 """How often the verdict of an audit is wrong: recorded models of the demo, audited with 1 to 10 retrained models.
 
-    python benchmarks/audit_calibration.py
+    unlearn-bench reproduce --table A --profile demo --seed 0 … --seed 29 --db sqlite:///FILE
+    python benchmarks/audit_calibration.py --db FILE     (without --db: what was written last)
 
-Reads results/demo-runs-30-seeds.csv: every method of table A on five forget sets and thirty seeds. A draw is a forget
-set, a model of a seed, and R retrained models of other seeds. The verdict sees the metrics alone: that only a head was
-changed is hidden from it. The prior spread is taken from the other four forget sets, so no set judges itself; with
+The values are those of results/demo-runs-30-seeds.csv: every method of the demo's tables A and cheats, at all seeds. A
+draw is a forget set, a model of a seed, and R retrained models of other seeds. The verdict sees the metrics alone: that
+only a head was changed is hidden from it. The prior spread is taken from the other four forget sets, so no set judges itself; with
 `--scale` it is made wrong on purpose. Prints the share of each verdict by method and R, and the prior spreads of
 unlearn_bench/auditing/comparison.py; writes results/bench-audit-calibration.json.
 """
@@ -22,8 +23,11 @@ import numpy as np
 
 from unlearn_bench.auditing.comparison import PRIOR_SPREAD
 from unlearn_bench.auditing.judgement import judge
+from unlearn_bench.bench import Bench
+from unlearn_bench.config import load
 from unlearn_bench.metrics import metrics
 from unlearn_bench.report.audit import Measured
+from unlearn_bench.store import Store
 
 RESULTS = Path(__file__).parent.parent / "results"
 RUNS = RESULTS / "demo-runs-30-seeds.csv"
@@ -40,6 +44,23 @@ def read_runs(file: Path = RUNS) -> Models:
             values = {name: float(value) for name, value in row.items() if name not in ("method", "forget", "seed")}
             found[row["method"], row["forget"]][int(row["seed"])] = values
     return dict(found)
+
+
+def write_runs(database: Path, file: Path = RUNS) -> None:
+    """Writes the recorded values of the demo's tables A and cheats, at all seeds that have a retrained model."""
+    store = Store(f"sqlite:///{database}", create=False)
+    benchmarks = load()
+    seeds = tuple(sorted({run.seed for run in store.runs(method="retrained") if run.profile == "demo"}))
+    bench = Bench.choose(benchmarks, store, profile="demo", seeds=seeds)
+    names = benchmarks.table("A").metrics
+    tables = [bench.table(name, without_reference=True) for name in ("A", "cheats")]
+    keys = dict.fromkeys(key for table in tables for row in table.rows for key in row.runs)
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["method", "forget", "seed", *names])
+        for run in bench.recorded(list(keys)):
+            if run.status == "done" and set(names) <= set(run.values):
+                writer.writerow([run.method, run.forget, run.seed, *(f"{run.values[name]:.6g}" for name in names)])
 
 
 def prior_of(models: Models, forget: list[str]) -> dict[str, float]:
@@ -105,7 +126,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--scale", type=float, action="append", help="factor of the prior spread; default 1, .5 and 2")
+    parser.add_argument("--db", type=Path, help="SQLite file whose runs are written to the CSV file first")
     given = parser.parse_args()
+    if given.db:
+        write_runs(given.db)
     models = read_runs()
     spreads = {name: float(f"{spread:.3g}") for name, spread in prior_of(models, list("13579")).items()}
     print("prior spreads", spreads, "in the code", PRIOR_SPREAD)

@@ -94,7 +94,7 @@ FAULTS = (
         "spread(information[name], is_head",
         "spread(0 * information[name], is_head",
     ),
-    Fault("descent in place of ascent", "neggrad", "training.py", "return -cross_entropy(", "return cross_entropy("),
+    Fault("descent in place of ascent", "neggrad_ft", "training.py", "return -cross_entropy(", "return cross_entropy("),
     Fault(
         "D'_r drawn from D",
         "ft_classifier",
