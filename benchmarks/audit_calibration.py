@@ -5,9 +5,9 @@
 
 The values are those of results/demo-runs-30-seeds.csv: every method of the demo's tables A and cheats, at all seeds. A
 draw is a forget set, a model of a seed, and R retrained models of other seeds. The verdict sees the metrics alone: that
-only a head was changed is hidden from it. The prior spread is taken from the other four forget sets, so no set judges itself; with
-`--scale` it is made wrong on purpose. Prints the share of each verdict by method and R, and the prior spreads of
-unlearn_bench/auditing/comparison.py; writes results/bench-audit-calibration.json.
+only a head was changed is hidden from it. The prior spread is taken from the other four forget sets, so no set judges
+itself; with `--scale` it is made wrong on purpose. Prints the share of each verdict by method and R, and the prior
+spreads of unlearn_bench/auditing/comparison.py; writes results/bench-audit-calibration.json.
 """
 
 from __future__ import annotations
