@@ -31,6 +31,7 @@ class Watch:
         self._ids: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._told: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def __enter__(self) -> Watch:
         """Starts the bars where standard error is a terminal."""
@@ -58,6 +59,9 @@ class Watch:
     def __call__(self, task: str, done: int, total: int) -> None:
         """Shows that ``done`` of ``total`` units of ``task`` are done."""
         now = time.monotonic()
+        if done < self._done.get(task, 0):  # another run of the same name: its time starts now
+            self._started[task] = self._told[task] = now
+        self._done[task] = done
         started = self._started.setdefault(task, now)
         if self._bars:
             if task not in self._ids:
