@@ -1,6 +1,7 @@
 """Tuning: what it reads, what it chooses, and that nothing of it is lost."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from conftest import make_problem
 from test_cli import command
 
+from unlearn_bench import tuning
 from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row
 from unlearn_bench.data import Dataset, ForgetSplit, Images
@@ -22,6 +24,7 @@ from unlearn_bench.metrics.clustering import nmi
 from unlearn_bench.outputs import ModelOutputs, predict
 from unlearn_bench.plan import make_plan
 from unlearn_bench.runner import Runner
+from unlearn_bench.store.records import RunRecord
 from unlearn_bench.tasks import give, hold_out
 from unlearn_bench.tuned import read_tuned
 from unlearn_bench.tuning import HELD_OUT, RESOLUTION, Trial, in_order, tune
@@ -143,6 +146,27 @@ def test_a_trial_makes_as_many_steps_as_the_run_it_stands_for(
     batches = [len(y) for _, y in trial.forget_batches(batch_size)]
     assert sum(batches) == 19
     assert len(batches) == min(steps, 19) or len(batches) == steps - 1  # where batches do not divide what is left
+
+
+def test_a_setting_that_damages_from_disturbed_weights_is_passed_over(bench: Bench, machinery: Machinery) -> None:
+    first, _ = tune(bench, "ft", machinery)
+    same, ranked = tune(bench, "ft", machinery, disturbances=2)
+    assert (same.options, same.runs) == (first.options, first.runs + 4)
+    assert all(trial.steady for trial in ranked)
+    assert len({run.model.weights_digest for run in bench.store.runs(method="ft") if run.model}) == 4 + 4
+    with pytest.MonkeyPatch.context() as patch:  # as if the disturbed chosen setting lost six points
+        real = tuning._honest
+
+        def collapsing(setting: tuning.Options, runs: Sequence[RunRecord], originals: Sequence[RunRecord]) -> Trial:
+            trial = real(setting, runs, originals)
+            disturbed = bool(runs[0].spec["experiment"].get("disturbance"))
+            return replace(trial, usable=not (disturbed and setting == ranked[0].options))
+
+        patch.setattr(tuning, "_honest", collapsing)
+        other, again = tune(bench, "ft", machinery, disturbances=1)
+    assert again[0].options == ranked[1].options
+    assert [trial.steady for trial in again] == [True, False]
+    assert other.options != first.options
 
 
 def test_an_interrupted_search_goes_on_where_it_stopped(bench: Bench, machinery: Machinery) -> None:

@@ -58,6 +58,7 @@ class Trial:
             by the oracle of the score itself.
         usable: whether it ended, and damaged nothing.
         runs: on every configuration.
+        steady: whether it was usable from disturbed start weights too, where that was tried.
     """
 
     options: Options
@@ -66,6 +67,7 @@ class Trial:
     gain: float
     usable: bool
     runs: tuple[RunRecord, ...]
+    steady: bool = True
 
     @property
     def passes(self) -> int:
@@ -81,10 +83,13 @@ def tune(
     objective: Objective = "honest",
     grid: str | None = None,
     trials: int | None = None,
+    disturbances: int = 0,
 ) -> tuple[Tuned, list[Trial]]:
     """Returns the options chosen for a method, and all trials, the best first.
 
-    How the trials are ordered: see :func:`in_order`.
+    How the trials are ordered: see :func:`in_order`. With ``disturbances`` the chosen setting is tried again as often,
+    from start weights disturbed by a relative 1e-6, as another processor's rounding would; one that damages there is
+    not steady, and the next is tried.
 
     Args:
         bench: the configurations to search on.
@@ -93,6 +98,7 @@ def tune(
         objective: ``honest`` or ``oracle``.
         grid: a grid of benchmarks.yaml.
         trials: in place of a grid, how many settings Optuna's sampler proposes over the options' declared ranges.
+        disturbances: at least 0.
 
     Raises:
         UserError: a name or option that does not exist, a grid that has nothing for the method, or no trial that ended.
@@ -114,10 +120,11 @@ def tune(
         done, title = search.carry_out(search.settings_of(name)), f"grid {name}"
     else:
         done, title = search.sample(trials), f"Optuna's TPE over the declared ranges, {trials} trials"
-    ranked = in_order(done)
-    if not any(trial.shares for trial in ranked):
+    if not any(trial.shares for trial in done):
         raise TuningError(f"No setting of {method} ended; see: unlearn-bench runs --method {method}")
-    return search.summary(ranked, title), ranked
+    ranked, repeats = search.steady(done, disturbances)
+    runs = [run for trial in (*ranked, *repeats) for run in trial.runs]
+    return search.summary(ranked, runs, title), ranked
 
 
 def in_order(trials: Sequence[Trial]) -> list[Trial]:
@@ -180,6 +187,25 @@ class _Search:
         judge: Callable[..., Trial] = _honest if self.objective == "honest" else _oracle
         return [judge(setting, runs(row), compared) for setting, row in zip(settings, rows, strict=True)]
 
+    def steady(self, done: Sequence[Trial], disturbances: int) -> tuple[list[Trial], list[Trial]]:
+        """Returns the trials in order, the first usable from disturbed start weights too, and what was tried for it."""
+        found, repeats = list(done), list[Trial]()
+        while True:
+            ranked = in_order(found)
+            chosen = ranked[0]
+            if not chosen.usable:
+                return ranked, repeats
+            again = [self._disturbed(number).carry_out([chosen.options])[0] for number in range(1, disturbances + 1)]
+            repeats += again
+            if all(trial.usable for trial in again):
+                return ranked, repeats
+            found[found.index(chosen)] = replace(chosen, usable=False, steady=False)
+
+    def _disturbed(self, number: int) -> _Search:
+        selection = self.bench.selection
+        experiment = replace(selection.experiment, disturbance=number)
+        return replace(self, bench=replace(self.bench, selection=replace(selection, experiment=experiment)))
+
     def sample(self, trials: int) -> list[Trial]:
         """Returns as many trials as asked for, proposed by Optuna's TPE sampler, the same every time."""
         try:
@@ -206,11 +232,10 @@ class _Search:
             done += made
         return done
 
-    def summary(self, ranked: Sequence[Trial], title: str) -> Tuned:
-        """Returns the first trial's options with the cost of all."""
+    def summary(self, ranked: Sequence[Trial], runs: Sequence[RunRecord], title: str) -> Tuned:
+        """Returns the first trial's options with the cost of all runs."""
         selection, best = self.bench.selection, ranked[0]
         options = resolve(selection, self._row(best.options))
-        runs = [run for trial in ranked for run in trial.runs]
         spent = [run.model for run in runs if run.model]
         return Tuned(
             options=changed(self.method.function, options, {}),
@@ -298,7 +323,11 @@ def lines_of(ranked: Sequence[Trial], limit: int) -> Iterator[list[str]]:
     for trial in ranked[:limit]:
         values = [f"{trial.shares[name]:.3f}" if trial.shares else "–" for name in shares]
         options = [_shown(trial.options.get(name)) for name in names]
-        usable = ("yes" if trial.usable else "no") if trial.shares else ", ".join({run.status for run in trial.runs})
+        usable = (
+            ("yes" if trial.usable else "no" if trial.steady else "unsteady")
+            if trial.shares
+            else ", ".join({run.status for run in trial.runs})
+        )
         yield [*options, *values, f"{trial.score:.4f}", f"{trial.gain:.4f}", usable, f"{trial.passes:,}"]
 
 

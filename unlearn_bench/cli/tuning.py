@@ -22,6 +22,10 @@ def tune(
     trials: Annotated[
         int | None, typer.Option("--trials", min=1, help="In place of a grid: so many settings proposed by Optuna.")
     ] = None,
+    disturbances: Annotated[
+        int,
+        typer.Option("--disturbances", min=0, help="Times to try the chosen setting again from disturbed weights."),
+    ] = 0,
     objective: Annotated[str, typer.Option("--objective", help="honest, or oracle: the gap to retrained.")] = "honest",
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
@@ -67,6 +71,7 @@ def tune(
             objective="honest" if objective == "honest" else "oracle",
             grid=grid,
             trials=trials,
+            disturbances=disturbances,
         )
     header, *body = lines_of(ranked, SHOWN)
     typer.echo(plain_table(header, body))
