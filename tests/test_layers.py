@@ -15,7 +15,8 @@ ORDER = [
     "checkpoints",
     "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
     "guards", "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "auditing",
-    "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "tuning", "tracking", "api", "terminal", "cli",
+    "catalogue", "bench", "doctor", "verdicts", "pages", "regression", "trials", "tuning", "tracking", "api",
+    "terminal", "cli",
 ]  # fmt: skip
 TORCH_FREE = {
     "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files", "pinned",

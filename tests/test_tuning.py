@@ -26,8 +26,9 @@ from unlearn_bench.plan import make_plan
 from unlearn_bench.runner import Runner
 from unlearn_bench.store.records import RunRecord
 from unlearn_bench.tasks import give, hold_out
+from unlearn_bench.trials import RESOLUTION, Options, Trial, honest, in_order
 from unlearn_bench.tuned import read_tuned
-from unlearn_bench.tuning import HELD_OUT, RESOLUTION, Trial, in_order, tune
+from unlearn_bench.tuning import HELD_OUT, tune
 
 GRID = """
 grids:
@@ -155,14 +156,13 @@ def test_a_setting_that_damages_from_disturbed_weights_is_passed_over(bench: Ben
     assert all(trial.steady for trial in ranked)
     assert len({run.model.weights_digest for run in bench.store.runs(method="ft") if run.model}) == 4 + 4
     with pytest.MonkeyPatch.context() as patch:  # as if the disturbed chosen setting lost six points
-        real = tuning._honest
 
-        def collapsing(setting: tuning.Options, runs: Sequence[RunRecord], originals: Sequence[RunRecord]) -> Trial:
-            trial = real(setting, runs, originals)
+        def collapsing(setting: Options, runs: Sequence[RunRecord], originals: Sequence[RunRecord]) -> Trial:
+            trial = honest(setting, runs, originals)
             disturbed = bool(runs[0].spec["experiment"].get("disturbance"))
             return replace(trial, usable=not (disturbed and setting == ranked[0].options))
 
-        patch.setattr(tuning, "_honest", collapsing)
+        patch.setattr(tuning, "honest", collapsing)
         other, again = tune(bench, "ft", machinery, disturbances=1)
     assert again[0].options == ranked[1].options
     assert [trial.steady for trial in again] == [True, False]

@@ -13,9 +13,9 @@ them. A setting that loses more than five points of accuracy on D'_r against the
 unlearning, and comes after all others. What is ranked is not the score but how much surely comes of it: the mean over
 the configurations of score less the original model's score, less one standard error of that mean. A setting that
 forgets one class and leaves four alone stands on an edge, where another machine's rounding decides; it gains nothing by
-this rule. Of the settings whose gain is within ``RESOLUTION`` of the greatest, the cheapest is chosen, then the first
-of the grid: grids list mild values first. Of a subclass the share ``forgotten`` is left out: the model goes on to name
-the class around it, as the retrained model does. Of random samples nothing can be said honestly.
+this rule. Of the settings whose gain is near the greatest, the cheapest is chosen, then the first of the grid: grids
+list mild values first. Of a subclass the share ``forgotten`` is left out: the model goes on to name the class around
+it, as the retrained model does. Of random samples nothing can be said honestly.
 
 The objective ``oracle`` is one minus the mean gap to the retrained model over all metrics: it reads test images and
 retrained models, which who unlearns does not have.
@@ -23,8 +23,7 @@ retrained models, which who unlearns does not have.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,47 +31,14 @@ from unlearn_bench.bench import Bench, Machinery
 from unlearn_bench.config import Row, Scalar
 from unlearn_bench.errors import OptionError, TuningError
 from unlearn_bench.methods import Method, methods
-from unlearn_bench.metrics import metrics
 from unlearn_bench.options import Option, changed, complete, describe
 from unlearn_bench.plan import ORIGINAL, resolve
 from unlearn_bench.store.records import RunRecord
+from unlearn_bench.trials import Options, Trial, honest, in_order, oracle
 from unlearn_bench.tuned import Objective, Tuned
 
 HELD_OUT = 0.2
-TOLERATED_LOSS = 0.05
-RESOLUTION = 0.01  # of a gain
 ASKED_AT_ONCE = 4  # settings that the sampler proposes before it hears of the first: enough for a few processes
-
-Options = dict[str, Scalar]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A setting and how it did.
-
-    Attributes:
-        options: those searched over.
-        shares: what the score is made of; empty where a run of it diverged or failed.
-        score: greater is better; 0 where a run of it diverged or failed.
-        gain: mean of score less the original model's over the configurations, less one standard error of that mean;
-            by the oracle of the score itself.
-        usable: whether it ended, and damaged nothing.
-        runs: on every configuration.
-        steady: whether it was usable from disturbed start weights too, where that was tried.
-    """
-
-    options: Options
-    shares: dict[str, float]
-    score: float
-    gain: float
-    usable: bool
-    runs: tuple[RunRecord, ...]
-    steady: bool = True
-
-    @property
-    def passes(self) -> int:
-        """Images that passed forward and backward, its cost."""
-        return sum(run.model.forward_images + run.model.backward_images for run in self.runs if run.model)
 
 
 def tune(
@@ -87,9 +53,9 @@ def tune(
 ) -> tuple[Tuned, list[Trial]]:
     """Returns the options chosen for a method, and all trials, the best first.
 
-    How the trials are ordered: see :func:`in_order`. With ``disturbances`` the chosen setting is tried again as often,
-    from start weights disturbed by a relative 1e-6, as another processor's rounding would; one that damages there is
-    not steady, and the next is tried.
+    How the trials are ordered: see :func:`unlearn_bench.trials.in_order`. With ``disturbances`` the chosen setting is
+    tried again as often, from start weights disturbed by a relative 1e-6, as another processor's rounding would; one
+    that damages there is not steady, and the next is tried.
 
     Args:
         bench: the configurations to search on.
@@ -125,24 +91,6 @@ def tune(
     ranked, repeats = search.steady(done, disturbances)
     runs = [run for trial in (*ranked, *repeats) for run in trial.runs]
     return search.summary(ranked, runs, title), ranked
-
-
-def in_order(trials: Sequence[Trial]) -> list[Trial]:
-    """Returns the chosen trial, then the others by usability and gain.
-
-    Chosen is the trial of the fewest passes, and of these the first, among those whose gain is within ``RESOLUTION`` of
-    the greatest. Usable trials come first, those that diverged or failed last.
-    """
-    ranked = sorted(trials, key=lambda trial: (not trial.usable, not trial.shares, -trial.gain))
-    best = ranked[0]
-    near = [
-        trial
-        for trial in trials
-        if (trial.usable, bool(trial.shares)) == (best.usable, bool(best.shares))
-        and trial.gain >= best.gain - RESOLUTION
-    ]
-    chosen = min(near, key=lambda trial: trial.passes)
-    return [chosen, *(trial for trial in ranked if trial is not chosen)]
 
 
 @dataclass(frozen=True)
@@ -184,7 +132,7 @@ class _Search:
             return [found[row.method, options, forget, seed] for forget, seed in forgets]
 
         compared = runs(references[-1])
-        judge: Callable[..., Trial] = _honest if self.objective == "honest" else _oracle
+        judge: Callable[..., Trial] = honest if self.objective == "honest" else oracle
         return [judge(setting, runs(row), compared) for setting, row in zip(settings, rows, strict=True)]
 
     def steady(self, done: Sequence[Trial], disturbances: int) -> tuple[list[Trial], list[Trial]]:
@@ -267,69 +215,5 @@ def _suggest(trial: Any, option: Option) -> Scalar:
     return float(trial.suggest_float(option.name, low, high, log=log))
 
 
-def _honest(setting: Options, runs: Sequence[RunRecord], originals: Sequence[RunRecord]) -> Trial:
-    if any(run.status != "done" for run in runs):
-        return Trial(setting, {}, 0.0, 0.0, False, tuple(runs))
-    made, before = ([_honest_shares(run) for run in side] for side in (runs, originals))
-    shares = {name: statistics.fmean(each[name] for each in made) for name in made[0]}
-    lost = statistics.fmean(each["retain"] for each in before) - shares["retain"]
-    gains = [statistics.fmean(a.values()) - statistics.fmean(b.values()) for a, b in zip(made, before, strict=True)]
-    score = statistics.fmean(shares.values())
-    return Trial(setting, {**shares, "lost": lost}, score, _surely(gains), lost <= TOLERATED_LOSS, tuple(runs))
-
-
-def _honest_shares(run: RunRecord) -> dict[str, float]:
-    values = run.values
-    is_subclass = run.spec["experiment"]["setting"] == "subclass"
-    return {
-        "retain": values["acc_retain"] / 100,
-        **({} if is_subclass else {"forgotten": 1 - values["acc_forget"] / 100}),
-        "da": values["da"],
-        "mixed": 1 - values["nmi"],
-    }
-
-
-def _oracle(setting: Options, runs: Sequence[RunRecord], retrained: Sequence[RunRecord]) -> Trial:
-    if any(run.status != "done" for run in (*runs, *retrained)):
-        return Trial(setting, {}, 0.0, 0.0, False, tuple(runs))
-    gaps = [
-        {
-            metric.name: abs(run.values[metric.name] - other.values[metric.name]) / (100 if metric.unit == "%" else 1)
-            for metric in metrics
-            if not metric.origin and metric.name in run.values
-        }
-        for run, other in zip(runs, retrained, strict=True)
-    ]
-    means = {name: statistics.fmean(each[name] for each in gaps) for name in gaps[0]}
-    scores = [1 - statistics.fmean(each.values()) for each in gaps]
-    return Trial(setting, means, statistics.fmean(scores), _surely(scores), True, tuple(runs))
-
-
-def _surely(values: Sequence[float]) -> float:
-    """Returns the mean less its standard error; the value itself where there is one."""
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return statistics.fmean(values) - error
-
-
 def _frozen(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(options.items()))
-
-
-def lines_of(ranked: Sequence[Trial], limit: int) -> Iterator[list[str]]:
-    """Yields the first trials as rows of text: the options, the shares, the score, the cost, the first one's names."""
-    shares = next(list(trial.shares) for trial in ranked if trial.shares)
-    names = list(ranked[0].options)
-    yield [*names, *shares, "score", "gain", "usable", "images passed"]
-    for trial in ranked[:limit]:
-        values = [f"{trial.shares[name]:.3f}" if trial.shares else "–" for name in shares]
-        options = [_shown(trial.options.get(name)) for name in names]
-        usable = (
-            ("yes" if trial.usable else "no" if trial.steady else "unsteady")
-            if trial.shares
-            else ", ".join({run.status for run in trial.runs})
-        )
-        yield [*options, *values, f"{trial.score:.4f}", f"{trial.gain:.4f}", usable, f"{trial.passes:,}"]
-
-
-def _shown(value: Scalar | None) -> str:
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

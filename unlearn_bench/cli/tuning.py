@@ -46,8 +46,8 @@ def tune(
     from unlearn_bench.bench import Machinery
     from unlearn_bench.report.listing import plain_table
     from unlearn_bench.terminal import Watch
+    from unlearn_bench.trials import lines_of
     from unlearn_bench.tuned import check_writable, read_tuned, write_tuned
-    from unlearn_bench.tuning import lines_of
     from unlearn_bench.tuning import tune as search
 
     if objective not in ("honest", "oracle"):
