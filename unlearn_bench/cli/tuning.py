@@ -77,6 +77,10 @@ def tune(
     typer.echo(plain_table(header, body))
     if len(ranked) > SHOWN:
         typer.echo(f"The best {SHOWN} of {len(ranked)}; all are recorded.")
+    for trial in ranked:
+        if not trial.steady:
+            setting = ", ".join(f"{option} {value}" for option, value in trial.options.items())
+            typer.echo(f"Passed over: {setting}. From disturbed start weights it damages what is retained.")
     if not any(trial.usable for trial in ranked):
         typer.echo("None of these settings is usable: each damages what is retained. The least bad is chosen.")
     write_tuned(file, method, chosen)
