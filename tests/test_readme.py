@@ -153,6 +153,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     make_home(tmp_path)
     steps: list[list[str]] = [["unlearn-bench", "demo"], ["unlearn-bench", "check", "demo", "--update", "--seed", "0"]]
+    steps += [["unlearn-bench", "check", "references", "--update", "--table", "references", "--seed", "1"]]
     steps += [["unlearn-bench", "reproduce", "--table", name] for name in ("cheats",)]
     steps += [["unlearn-bench", "train", "--seed", "0", "--seed", "1"]]
     python = [part.split("```")[0] for part in README.split("```python\n")[2:]]
