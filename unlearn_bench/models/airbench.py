@@ -16,6 +16,7 @@ from unlearn_bench.models.resnet import Conv3x3
 SIDE = 2  # pixels of a whitened patch, in each direction
 EPSILON = 5e-4  # added to each eigenvalue: directions that hold no variance are not blown up
 CHUNK = 256  # images whose patches are held at once
+SCALE = 1 / 9  # of the features; without it the head, which sees 256 positive maxima, diverges at the recipe's rates
 
 Norm = Literal["group", "batch"]
 
@@ -109,9 +110,9 @@ class Airbench(Classifier):
         self.whitening.weight.copy_(whitening_filters(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """Returns (N, deep_width): the last group's maximum over the image."""
+        """Returns (N, deep_width): a ninth of the last group's maximum over the image."""
         out = F.gelu(self.whitening(x))
-        return self.group3(self.group2(self.group1(out))).amax(dim=(2, 3))
+        return self.group3(self.group2(self.group1(out))).amax(dim=(2, 3)) * SCALE
 
 
 @model(label="airbench network", source="Jordan 2024, arXiv 2404.00498")
@@ -133,7 +134,8 @@ def airbench(
     A fifth of the operations of ResNet-18 at width 64, on images of 32×32. Takes images of 8×8 pixels and more.
     Deviations from the paper: GroupNorm by default, as in the paper of the benchmark; every normalisation has a scale
     and a shift; convolutions start as PyTorch draws them, not as identities, so that a part drawn anew (EU-k) differs
-    from what was there; the whitening has no bias; the logits are not scaled.
+    from what was there; the whitening has no bias; not the logits are scaled by 1/9, but the features, and the head has
+    a bias.
 
     Args:
         channels: of the images.
