@@ -1,18 +1,22 @@
 """The airbench network: its whitening against numpy, its shapes at every image size, and what all classifiers keep."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import make_problem
 
 from unlearn_bench import checkpoints
+from unlearn_bench.conformance.observation import observe
 from unlearn_bench.curvature import squared_gradients
-from unlearn_bench.data import Dataset
+from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.errors import OptionError
 from unlearn_bench.guards.weights import kept_of_redrawn
+from unlearn_bench.methods import Method, methods
 from unlearn_bench.models import Classifier, build, disturb, weights_digest
 from unlearn_bench.models.airbench import EPSILON, whitening_filters
 
@@ -154,3 +158,16 @@ def test_squared_gradients_equal_those_of_single_samples(norm: str) -> None:
                 expected[name] += gradient.square()
     for name, value in expected.items():
         assert torch.allclose(ours[name], value, rtol=1e-3, atol=1e-6), name
+
+
+@pytest.mark.parametrize("method", list(methods), ids=lambda method: method.name)
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_every_method_keeps_to_its_word_on_it(norm: str, method: Method, digits: Dataset, split: ForgetSplit) -> None:
+    network = build({**NARROW, "norm": norm}, channels=1, classes=10, seed=1)
+    network.prepare(Normalise(digits.mean, digits.std)(digits.train.pixels))
+    problem = replace(make_problem(digits, split, method), original=network.eval().requires_grad_(False))
+    before = weights_digest(network)
+    seen = observe(method, problem)
+    assert not seen.violations
+    assert weights_digest(seen.network) != before
+    assert weights_digest(network) == before

@@ -99,6 +99,14 @@ class Airbench(Classifier):
         self.group2 = Group(width, deep_width, norm, group_size)
         self.group3 = Group(deep_width, deep_width, norm, group_size)
         self.head = nn.Linear(deep_width, classes)
+        self.initialise(self)
+
+    @staticmethod
+    def initialise(part: nn.Module) -> None:
+        """Draws convolutions from He et al. 2015: normal, variance 2 / fan out."""
+        for module in part.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     @property
     def last_stage(self) -> nn.Module:
@@ -133,9 +141,9 @@ def airbench(
 
     A fifth of the operations of ResNet-18 at width 64, on images of 32×32. Takes images of 8×8 pixels and more.
     Deviations from the paper: GroupNorm by default, as in the paper of the benchmark; every normalisation has a scale
-    and a shift; convolutions start as PyTorch draws them, not as identities, so that a part drawn anew (EU-k) differs
-    from what was there; the whitening has no bias; not the logits are scaled by 1/9, but the features, and the head has
-    a bias.
+    and a shift; convolutions start from He et al. 2015 (normal, fan out), not as identities, so that a part drawn anew
+    (EU-k) differs from what was there; the whitening has no bias; the features are scaled by 1/9 in place of the
+    logits; the head has a bias.
 
     Args:
         channels: of the images.
