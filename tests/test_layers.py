@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "unlearn_bench"
 ORDER = [
     "errors", "progress", "registry", "options", "spec", "processes", "logbook", "artefacts", "yaml_files", "pinned",
     "kernels", "isolation",
-    "journal", "data", "inputs", "models", "budget", "curvature", "kmeans", "logistic", "training", "outputs",
+    "journal", "data", "inputs", "models", "budget", "curvature", "kmeans", "logistic", "training", "recipe", "outputs",
     "checkpoints",
     "methods", "metrics", "expectations", "config", "selection", "tuned", "store", "report",
     "guards", "environment", "conformance", "tasks", "evaluation", "runner", "plan", "executors", "auditing",

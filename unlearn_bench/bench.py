@@ -155,7 +155,7 @@ class Bench:
             UnknownNameError, OptionError: no such method, preset or option, or a value out of range.
         """
         from unlearn_bench.methods import methods
-        from unlearn_bench.options import complete
+        from unlearn_bench.options import complete, identity
         from unlearn_bench.plan import with_preset
 
         entry = methods.get(method)
@@ -165,7 +165,8 @@ class Bench:
         if not entry.from_scratch:
             return self, Row(method=method, options=stated)
         experiment = self.selection.experiment
-        experiment = replace(experiment, recipe={**experiment.recipe, **stated})
+        recipe = identity(entry.function, {**experiment.recipe, **stated})
+        experiment = replace(experiment, recipe=recipe)
         return replace(self, selection=replace(self.selection, experiment=experiment)), Row(method=method)
 
     def carry_out(self, rows: Sequence[Row], machinery: Machinery, *, with_outputs: bool = False) -> Outcome:

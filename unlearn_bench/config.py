@@ -31,7 +31,9 @@ class DatasetEntry(_Strict):
 
     label: str = Field(default="", description="as people write its name; the name itself where it is left out")
     profile: str = Field(description="the profile that `--dataset` alone chooses")
-    augment: Literal["none", "crop_flip"] = Field(description="what training does to images")
+    augment: Literal["none", "crop_flip"] = Field(
+        description="what training does to images; how references crop and flip them, the recipe may say"
+    )
     forget: dict[str, list[int | str]] = Field(default={}, description="by setting, the forget sets that are averaged")
 
 

@@ -23,6 +23,15 @@ class Inert:
 
 
 @dataclass(frozen=True)
+class Added:
+    """Marks an option, in its annotation, that came after runs were recorded.
+
+    At its default it is no part of a run's identity, see :func:`identity`: old runs keep their keys. The default must
+    therefore be what was done before, and must never change.
+    """
+
+
+@dataclass(frozen=True)
 class Search:
     """Marks an option, in its annotation, as one to tune, and between which values.
 
@@ -43,6 +52,7 @@ class Option:
     Attributes:
         choices: the values of an option that has named ones.
         inert: whether it changes no result.
+        added: whether its default is no part of a run's identity.
         search: where tuning looks; None for an option that is not tuned.
     """
 
@@ -53,6 +63,7 @@ class Option:
     help: str
     choices: tuple[Any, ...] = ()
     inert: bool = False
+    added: bool = False
     search: Search | None = None
 
 
@@ -113,10 +124,17 @@ def describe(function: Callable[..., Any]) -> list[Option]:
                 help=field.description or "",
                 choices=choices,
                 inert=any(isinstance(mark, Inert) for mark in field.metadata),
+                added=any(isinstance(mark, Added) for mark in field.metadata),
                 search=next((mark for mark in field.metadata if isinstance(mark, Search)), None),
             )
         )
     return described
+
+
+def identity(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options that identify a run: all but those marked :class:`Added` that have their default."""
+    unset = {option.name: option.default for option in describe(function) if option.added}
+    return {name: value for name, value in options.items() if name not in unset or value != unset[name]}
 
 
 def changed(function: Callable[..., Any], options: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from unlearn_bench.data.settings import divide, settings
 from unlearn_bench.errors import ConfigError, unknown_name
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.models import complete_model
-from unlearn_bench.options import complete
+from unlearn_bench.options import complete, identity
 from unlearn_bench.selection import Selection
 from unlearn_bench.spec import THEN, RunSpec, sequence_of
 from unlearn_bench.store import Store
@@ -53,11 +53,12 @@ def check(selection: Selection, rows: Sequence[Row]) -> None:
     """Checks setting, model, recipe and every row's options against the code, before anything is read or trained.
 
     Model and recipe must state every parameter: they are the identity of an experiment, which reports compute without
-    the code's defaults, and which a new default must not change.
+    the code's defaults, and which a new default must not change. Parameters that came later are stated where they
+    differ from their defaults, and nowhere else.
 
     Raises:
         UnknownNameError, OptionError: a name or value that the code does not have.
-        ConfigError: a parameter that is left out.
+        ConfigError: a parameter that is left out, or one that came later and is stated at its default.
     """
     setting = settings.get(selection.experiment.setting)
     stated = {
@@ -74,12 +75,17 @@ def check(selection: Selection, rows: Sequence[Row]) -> None:
                 f"benchmarks.yaml: profiles.{selection.profile}.{part} leaves out {', '.join(sorted(left_out))}. State "
                 f"every parameter, such as {', '.join(f'{name}: {parameters[name]}' for name in sorted(left_out))}."
             )
+        if usual := sorted(given.keys() - parameters.keys()):
+            raise ConfigError(
+                f"benchmarks.yaml: profiles.{selection.profile}.{part} states the default of {', '.join(usual)}. Older "
+                "runs were recorded without it. Leave it out."
+            )
     for row in rows:
         resolve(selection, row)
 
 
 def _stated(given: dict[str, Any], function: Callable[..., Any], owner: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    return given, complete(function, given, owner)
+    return given, identity(function, complete(function, given, owner))
 
 
 def make_plan(
@@ -164,12 +170,15 @@ def _missing_of(tasks: Sequence[Task], store: Store, with_outputs: bool) -> list
 def resolve(selection: Selection, row: Row) -> dict[str, Any]:
     """Returns all options of a row: defaults, over them the recipe (for references) or the profile's, then the row's.
 
+    Options that came later are in it where they differ from their defaults.
+
     Raises:
         UnknownNameError, OptionError: see :func:`unlearn_bench.options.complete`.
     """
     method = methods.get(row.method)
     base: dict[str, Any] = dict(selection.experiment.recipe) if method.from_scratch else {}
-    return complete(method.function, {**base, **selection.overrides(row)}, f"method '{row.method}'")
+    options = complete(method.function, {**base, **selection.overrides(row)}, f"method '{row.method}'")
+    return identity(method.function, options)
 
 
 def with_preset(method: Method, preset: str | None, given: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -133,10 +133,11 @@ class Experiment:
     Attributes:
         dataset: its name (``digits``, ``cifar10``, ``folder:NAME``).
         train_per_class, test_per_class: how many images of each class are used; None for all.
-        augment: what training does to images (``none``, ``crop_flip``).
+        augment: what training does to images (``none``, ``crop_flip``); for references, the recipe may say how.
         setting, setting_options: what a forget set is (``class``), and its options, every one stated.
         model: architecture and its parameters, every one stated.
-        recipe: the options of ``original`` and ``retrained``, every one stated.
+        recipe: the options of ``original`` and ``retrained``, every one stated; those that came later only where they
+            differ from their defaults, so that old keys stay.
         precision: ``float32`` or ``bfloat16`` (autocast; metrics are float32 always).
         threads: CPU threads of one run; part of the identity, since it changes the order of floating-point sums.
         held_out: the share of D_f and of D'_r that methods are not given and metrics read in place of everything else:
@@ -184,7 +185,7 @@ class RunSpec:
         experiment: see there.
         forget: the forget set as the setting spells it (``"1"``).
         method, version, options: the method, the version of its recipe, and **all** its hyper-parameters, defaults
-            included.
+            included but for those of options that came later.
         seed: the configuration's seed; the generators' seeds are derived from it.
         dataset_digest: content hash of the images and labels used.
         forget_digest: hash of the forget set's sorted indices.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unlearn_bench.errors import OptionError
 from unlearn_bench.journal import Journal
 from unlearn_bench.models import Classifier
 
@@ -18,9 +19,12 @@ Loss = Callable[[Classifier, Tensor, Tensor], Tensor]
 OptimizerName = Literal["sgd", "adam"]
 
 
-def cross_entropy(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
-    """Returns the mean cross-entropy of a batch, in nats."""
-    return F.cross_entropy(network(x).float(), y)
+def cross_entropy(network: Classifier, x: Tensor, y: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Returns the mean cross-entropy of a batch, in nats.
+
+    With label smoothing ε, the target is 1 − ε at the label and ε / K besides at every class, the label included.
+    """
+    return F.cross_entropy(network(x).float(), y, label_smoothing=label_smoothing)
 
 
 def negative_cross_entropy(network: Classifier, x: Tensor, y: Tensor) -> Tensor:
@@ -35,11 +39,81 @@ def make_optimizer(
     lr: float,
     weight_decay: float = 0.0,
     momentum: float = 0.0,
+    nesterov: bool = False,
+    decay_matrices_only: bool = False,
 ) -> torch.optim.Optimizer:
-    """Returns SGD, or Adam with its usual moments (0.9, 0.999), which has no ``momentum`` to set."""
+    """Returns SGD, or Adam with its usual moments (0.9, 0.999), which has no ``momentum`` to set.
+
+    With ``decay_matrices_only`` biases, scales and shifts have no weight decay: parameters of less than 2 dimensions.
+
+    Raises:
+        OptionError: Nesterov's step without the momentum of SGD.
+    """
+    if nesterov and (name == "adam" or not momentum):
+        raise OptionError("Option nesterov needs SGD with momentum. Set optimizer to sgd and momentum, such as 0.9.")
+    groups: Iterable[Any] = parameters
+    if decay_matrices_only:
+        held = list(parameters)
+        groups = [
+            {"params": [p for p in held if p.dim() >= 2]},
+            {"params": [p for p in held if p.dim() < 2], "weight_decay": 0.0},
+        ]
     if name == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
-    return torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=momentum)
+        return torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay)
+    return torch.optim.SGD(groups, lr=lr, weight_decay=weight_decay, momentum=momentum, nesterov=nesterov)
+
+
+def learning_rates(
+    lr: float, *, epochs: int, steps: int, decay: float = 1.0, warmup: float | None = None
+) -> list[float]:
+    """Returns the learning rate of every step, and last the one that is left after them.
+
+    Step k of n, both counted from 0, of epoch e has the rate lr · decay^e · h((k + 1) / (n + 1)). Without ``warmup`` h
+    is 1. With it h rises linearly from h(0) = 0 to h(warmup) = 1 and falls linearly to h(1) = 0.
+
+    Args:
+        lr: above 0.
+        epochs: at least 1.
+        steps: of an epoch.
+        decay: factor after each epoch.
+        warmup: share of the steps before the peak, at least 0 and below 1; None for no rise and fall.
+
+    Returns:
+        epochs · steps + 1 numbers.
+    """
+    rates: list[float] = []
+    for epoch in range(epochs + 1):
+        begin = epoch * steps
+        times = [(k + 1) / (epochs * steps + 1) for k in range(begin, begin + (steps if epoch < epochs else 1))]
+        rates += [lr * (1.0 if warmup is None else _triangle(t, warmup)) for t in times]
+        lr *= decay
+    return rates
+
+
+def _triangle(time: float, peak: float) -> float:
+    return time / peak if time < peak else (1 - time) / (1 - peak)
+
+
+@contextmanager
+def scheduled(optimizer: torch.optim.Optimizer, rates: Sequence[Sequence[float]]) -> Iterator[None]:
+    """Has ``optimizer`` make its steps at planned learning rates while the context lasts.
+
+    Args:
+        optimizer: whose steps they are.
+        rates: for each of its parameter groups the rate of each step and, last, the one that is left afterwards.
+    """
+    left = [iter(group) for group in rates]
+
+    def set_next(*_: Any) -> None:
+        for group, planned in zip(optimizer.param_groups, left, strict=True):
+            group["lr"] = next(planned)
+
+    handle = optimizer.register_step_pre_hook(set_next)
+    try:
+        yield
+        set_next()
+    finally:
+        handle.remove()
 
 
 def freeze_all_but(network: nn.Module, *parts: nn.Module) -> list[nn.Parameter]:

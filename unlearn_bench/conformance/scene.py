@@ -117,6 +117,7 @@ class Scene:
             forget_classes=split.classes,
             seed=seed,
             normalise=normalise or self.normalise,
+            augment="crop_flip" if method.from_scratch else "none",  # which some options of a recipe are about
         )
 
     @property

@@ -7,14 +7,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from unlearn_bench.data import Images
+from unlearn_bench.errors import OptionError
 
 PADDING = 4  # pixels on each side for the random crop, as in the usual recipe for CIFAR
+
+Fill = Literal["zeros", "reflect"]
+Flip = Literal["random", "alternate"]
+
+
+@dataclass(frozen=True)
+class CropFlip:
+    """How images are cropped and mirrored.
+
+    Attributes:
+        padding: pixels added on each side before a crop of the image's size is taken at random.
+        fill: what is added: ``zeros``, or the image ``reflect``-ed at its edge, whose pixels are not repeated.
+        flip: ``random``: each image mirrored with probability one half, anew in every epoch. ``alternate``: a random
+            half of the images mirrored in the first, third, … epoch, the other half in the second, fourth, … epoch
+            (Jordan 2024, section 3.6).
+    """
+
+    padding: int = PADDING
+    fill: Fill = "zeros"
+    flip: Flip = "random"
 
 
 class Normalise:
@@ -40,6 +63,7 @@ class Batches:
         seed: of the order and of the augmentation; the second epoch goes on where the first ended.
         normalise: applied last.
         augment: ``none`` or ``crop_flip``.
+        how: of ``crop_flip``.
         drawn: told how many images each batch takes.
         augmented: told of each batch's pixels before augmentation and of the inputs made of them, where there is any.
     """
@@ -54,6 +78,7 @@ class Batches:
         augment: str,
         drawn: Callable[[int], None],
         augmented: Callable[[Tensor, Tensor], None] | None = None,
+        how: CropFlip = CropFlip(),
     ) -> None:
         self.images = images
         self.batch_size = batch_size
@@ -61,7 +86,9 @@ class Batches:
         self.augment = augment
         self.drawn = drawn
         self.augmented = augmented
+        self.how = how
         self.generator = torch.Generator().manual_seed(seed)
+        self._mirrored: Tensor | None = None  # (N,) bool, of the epoch that began last, where flips alternate
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -69,36 +96,75 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (inputs (B, C, H, W) float32, labels (B,) int64)."""
+        device = self.images.labels.device
+        mirrored = self._next_mirrored() if self.augment == "crop_flip" and self.how.flip == "alternate" else None
         order = torch.randperm(len(self.images), generator=self.generator)
         for index in order.split(self.batch_size):
-            batch = self.images[index]
-            pixels = crop_flip(batch.pixels, self.generator) if self.augment == "crop_flip" else batch.pixels
+            batch = self.images[_sent(index, device)]
+            pixels = batch.pixels
+            if self.augment == "crop_flip":
+                mirrors = None if mirrored is None else mirrored[index]
+                pixels = crop_flip(pixels, self.generator, self.how, mirrors)
             self.drawn(len(batch))
             x = self.normalise(pixels)
             if self.augmented is not None and self.augment != "none":
                 self.augmented(batch.pixels, x)
             yield x, batch.labels
 
+    def _next_mirrored(self) -> Tensor:
+        """Returns which images are mirrored in the epoch that begins: drawn at the first, then turned round."""
+        if self._mirrored is None:
+            self._mirrored = torch.rand(len(self.images), generator=self.generator) < 0.5
+        else:
+            self._mirrored = ~self._mirrored
+        return self._mirrored
 
-def crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Returns each image cropped at random from its zero-padded self and mirrored with probability one half.
+
+def crop_flip(
+    pixels: Tensor, generator: torch.Generator, how: CropFlip = CropFlip(), mirrored: Tensor | None = None
+) -> Tensor:
+    """Returns each image cropped at random from its padded self, and mirrored or not.
 
     Args:
         pixels: (N, C, H, W) uint8.
         generator: on the CPU.
+        how: padding and fill.
+        mirrored: (N,) bool on the CPU, the images to mirror; None for each with probability one half.
 
     Returns:
         (N, C, H, W) uint8.
+
+    Raises:
+        OptionError: reflected padding as wide or high as the image.
     """
     n, channels, height, width = pixels.shape
-    device = pixels.device
-    top = torch.randint(0, 2 * PADDING + 1, (n, 1), generator=generator).to(device)
-    left = torch.randint(0, 2 * PADDING + 1, (n, 1), generator=generator).to(device)
-    mirrored = torch.rand((n, 1), generator=generator).to(device) < 0.5
+    padding, device = how.padding, pixels.device
+    if how.fill == "reflect" and padding >= min(height, width):
+        raise OptionError(
+            f"Images of {height}×{width} pixels cannot be reflected over {padding}. Set crop_padding to less than "
+            f"{min(height, width)}."
+        )
+    top = _sent(torch.randint(0, 2 * padding + 1, (n, 1), generator=generator), device)
+    left = _sent(torch.randint(0, 2 * padding + 1, (n, 1), generator=generator), device)
+    if mirrored is None:
+        mirrored = torch.rand(n, generator=generator) < 0.5
     rows = top + torch.arange(height, device=device)  # (n, H)
     columns = torch.arange(width, device=device).expand(n, width)
-    columns = left + torch.where(mirrored, width - 1 - columns, columns)  # (n, W)
-    padded = F.pad(pixels, (PADDING,) * 4)
+    columns = left + torch.where(_sent(mirrored, device)[:, None], width - 1 - columns, columns)  # (n, W)
+    if how.fill == "zeros":
+        pixels = F.pad(pixels, (padding,) * 4)
+    else:
+        rows, columns = _reflected(rows - padding, height), _reflected(columns - padding, width)
     image = torch.arange(n, device=device).view(n, 1, 1, 1)
     channel = torch.arange(channels, device=device).view(1, channels, 1, 1)
-    return padded[image, channel, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
+    return pixels[image, channel, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
+
+
+def _reflected(position: Tensor, size: int) -> Tensor:
+    """Returns positions within an image of ``size`` pixels, those outside reflected at the first or last pixel."""
+    return size - 1 - (size - 1 - position.abs()).abs()
+
+
+def _sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """Returns a tensor of the CPU on ``device``; nobody waits: the driver has its own copy before it returns."""
+    return drawn.to(device, non_blocking=True)

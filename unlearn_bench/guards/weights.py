@@ -47,13 +47,13 @@ def moved_outside(moves: Sequence[str], network: Classifier, before: State, afte
 def kept_of_redrawn(redraws: Sequence[str], network: Classifier, before: State, after: State) -> str:
     """Returns, in words, which parts declared to be drawn anew still point as the start does; empty where none.
 
-    The weight matrices of a part are compared by their cosine. The head is not: on features that stayed, a head drawn
-    anew is trained towards the same optimum.
+    The weight matrices of a part are compared by their cosine. Buffers are not: no training moves them. The head is
+    not: on features that stayed, a head drawn anew is trained towards the same optimum.
     """
-    head = keys_of(network, "head")
+    left_out = keys_of(network, "head") | {name for name, _ in network.named_buffers()}
     for part in redraws:
         keys = set(before) if part == EVERYTHING else keys_of(network, part)
-        names = sorted(name for name in keys - head if before[name].dim() > 1)
+        names = sorted(name for name in keys - left_out if before[name].dim() > 1)
         if names and (near := cosine(before, after, names)) > KEPT:
             return f"{part} is declared to be drawn anew, and has a cosine of {near:.2f} to the start model's weights"
     return ""

@@ -16,16 +16,18 @@ import torch
 
 from unlearn_bench.budget import count_passes
 from unlearn_bench.data import Images
-from unlearn_bench.data.batches import Batches, Normalise
+from unlearn_bench.data.batches import Batches, CropFlip, Normalise
 from unlearn_bench.inputs import InputCheck
 from unlearn_bench.journal import Journal
 from unlearn_bench.models import Classifier
 from unlearn_bench.outputs import Outputs, predict
+from unlearn_bench.recipe import Recipe
 from unlearn_bench.registry import Entry, Registry
-from unlearn_bench.training import Loss, cross_entropy, train_epoch
+from unlearn_bench.training import Loss, cross_entropy, learning_rates, scheduled, train_epoch
 
 # The training data that a method declares to need, in the paper's symbols; it is given that and nothing else.
 TrainSet = Literal["D", "D_r", "D'_r", "D_f", "D'_r ∪ D_f", "none"]
+PREPARED_WITH = 5000  # images, about, from which a network computes what it needs of them before training
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,11 @@ class UnlearningProblem:
 
     def retain_batches(self, batch_size: int) -> Batches:
         """Returns shuffled, augmented, counted mini-batches of the retain data."""
-        return self._batches(self.retain, batch_size, self.seed)
+        return self._batches(self.retain, batch_size, self.seed, CropFlip())
 
     def forget_batches(self, batch_size: int) -> Batches:
         """Returns shuffled, augmented, counted mini-batches of the forget set."""
-        return self._batches(self.forget, batch_size, self.seed + 1)
+        return self._batches(self.forget, batch_size, self.seed + 1, CropFlip())
 
     def predict(self, network: Classifier, images: Images) -> Outputs:
         """Returns features and logits of ``images`` without augmentation, drawn as training samples are.
@@ -90,6 +92,7 @@ class UnlearningProblem:
         *,
         epochs: int,
         decay: float = 1.0,
+        warmup: float | None = None,
         loss: Loss = cross_entropy,
     ) -> Classifier:
         """Returns ``network``, trained in place for ``epochs`` passes over ``batches``, the curve ``loss`` recorded.
@@ -100,17 +103,46 @@ class UnlearningProblem:
             optimizer: of the parameters that may move.
             epochs: at least 1.
             decay: factor of the learning rate after each epoch.
+            warmup: share of the steps in which the learning rate rises, to fall in the others; None for neither, see
+                :func:`unlearn_bench.training.learning_rates`.
             loss: (network, x, y) to a scalar.
 
         Raises:
             DivergedError: an epoch's mean loss is not finite.
         """
-        self.journal.plan(epochs * len(batches))
-        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=decay)
-        for _ in range(epochs):
-            self.train_epoch(network, batches, optimizer, loss=loss)
-            schedule.step()
+        steps = len(batches)
+        self.journal.plan(epochs * steps)
+        rates = [
+            learning_rates(group["lr"], epochs=epochs, steps=steps, decay=decay, warmup=warmup)
+            for group in optimizer.param_groups
+        ]
+        with scheduled(optimizer, rates):
+            for _ in range(epochs):
+                self.train_epoch(network, batches, optimizer, loss=loss)
         return network
+
+    def train(self, recipe: Recipe) -> Classifier:
+        """Returns a copy of the original model, here an untrained one, trained on the retain data by ``recipe``.
+
+        What the network needs to know of the images before the first step (:meth:`Classifier.prepare`) it computes from
+        some of the retain data, evenly spaced, and from nothing else.
+
+        Raises:
+            OptionError: options of the recipe that exclude each other.
+            DivergedError: an epoch's mean loss is not finite.
+        """
+        network = self.copy_of_original()
+        sample = self.retain.pixels[:: max(1, len(self.retain) // PREPARED_WITH)]
+        network.prepare(self.normalise(sample))
+        return self.fit(
+            network,
+            self._batches(self.retain, recipe.batch_size, self.seed, recipe.crop_flip),
+            recipe.make_optimizer(network),
+            epochs=recipe.epochs,
+            decay=recipe.decay,
+            warmup=recipe.peak,
+            loss=recipe.loss,
+        )
 
     def train_epoch(
         self,
@@ -131,7 +163,7 @@ class UnlearningProblem:
         autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16)
         train_epoch(network, batches, optimizer, loss, self.journal, autocast, curve=curve, steps=steps)
 
-    def _batches(self, images: Images, batch_size: int, seed: int) -> Batches:
+    def _batches(self, images: Images, batch_size: int, seed: int, how: CropFlip) -> Batches:
         steps = math.ceil(round(len(images) / (1 - self.held_out)) / batch_size)
         return Batches(
             images,
@@ -141,6 +173,7 @@ class UnlearningProblem:
             augment=self.augment,
             drawn=self.journal.drew,
             augmented=self.inputs.augmented if self.inputs else None,
+            how=how,
         )
 
 

@@ -48,6 +48,15 @@ class Classifier(nn.Module, ABC):
         logits: Tensor = self.head(self.features(x))
         return logits
 
+    def prepare(self, x: Tensor) -> None:
+        """Computes what follows from the training images alone, before the first step of training; by default nothing.
+
+        What it computes belongs in buffers: checkpoints carry them, and no optimizer moves them.
+
+        Args:
+            x: (N, C, H, W) float, a sample of the images that the model is trained on, normalised, not augmented.
+        """
+
     def reinitialise(self, part: nn.Module, seed: int) -> None:
         """Draws the parameters of ``part`` (a module within this one) anew, as those of an untrained model are drawn.
 
