@@ -143,9 +143,11 @@ class _Search:
             chosen = ranked[0]
             if not chosen.usable:
                 return ranked, repeats
-            again = [self._disturbed(number).carry_out([chosen.options])[0] for number in range(1, disturbances + 1)]
-            repeats += again
-            if all(trial.usable for trial in again):
+            for number in range(1, disturbances + 1):
+                repeats += self._disturbed(number).carry_out([chosen.options])
+                if not repeats[-1].usable:
+                    break  # one is enough to pass it over
+            else:
                 return ranked, repeats
             found[found.index(chosen)] = replace(chosen, usable=False, steady=False)
 
