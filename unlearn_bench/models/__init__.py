@@ -77,6 +77,13 @@ class Classifier(nn.Module, ABC):
         """Gives ``part`` the architecture's own initial parameters where they are not PyTorch's usual ones."""
 
 
+def draw_convolutions(part: nn.Module) -> None:
+    """Draws the convolutions of ``part`` in place from He et al. 2015: normal, variance 2 / fan out."""
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 models: Registry[Entry] = Registry("model", __name__)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlearn_bench.errors import OptionError
-from unlearn_bench.models import Classifier, model
+from unlearn_bench.models import Classifier, draw_convolutions, model
 from unlearn_bench.models.resnet import Conv3x3
 
 SIDE = 2  # pixels of a whitened patch, in each direction
@@ -103,10 +103,8 @@ class Airbench(Classifier):
 
     @staticmethod
     def initialise(part: nn.Module) -> None:
-        """Draws convolutions from He et al. 2015: normal, variance 2 / fan out."""
-        for module in part.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        """Draws convolutions anew, see :func:`unlearn_bench.models.draw_convolutions`."""
+        draw_convolutions(part)
 
     @property
     def last_stage(self) -> nn.Module:
