@@ -28,7 +28,7 @@ bench: $(VENV)/ready
 
 docs: $(VENV)/ready
 	$(BIN)/pip install --quiet --editable ".[docs]"
-	$(BIN)/mkdocs build --strict
+	$(BIN)/sphinx-build -E -W -n --quiet -c docs . site
 
 $(VENV)/ready: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

@@ -4,7 +4,7 @@
     python benchmarks/audit_calibration.py --db FILE     (without --db: what was written last)
 
 The values are those of results/demo-runs-30-seeds.csv: every method of the demo's tables A and cheats, at all seeds. A
-draw is a forget set, a model of a seed, and R retrained models of other seeds. The verdict sees the metrics alone: that
+draw is a forget set, a model of a seed, and R retrained models of other seeds. The verdict sees the metrics only: that
 only a head was changed is hidden from it. The prior spread is taken from the other four forget sets, so no set judges
 itself; with `--scale` it is made wrong on purpose. Prints the share of each verdict by method and R, and the prior
 spreads of unlearn_bench/auditing/comparison.py; writes results/bench-audit-calibration.json.
@@ -23,10 +23,11 @@ import numpy as np
 
 from unlearn_bench.auditing.comparison import PRIOR_SPREAD
 from unlearn_bench.auditing.judgement import judge
-from unlearn_bench.bench import Bench
-from unlearn_bench.config import load
+from unlearn_bench.auditing.results import Measured
+from unlearn_bench.config.benchmarks import load
+from unlearn_bench.config.selection import Choice
 from unlearn_bench.metrics import metrics
-from unlearn_bench.report.audit import Measured
+from unlearn_bench.report.bench import Bench
 from unlearn_bench.store import Store
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -51,7 +52,7 @@ def write_runs(database: Path, file: Path = RUNS) -> None:
     store = Store(f"sqlite:///{database}", create=False)
     benchmarks = load()
     seeds = tuple(sorted({run.seed for run in store.runs(method="retrained") if run.profile == "demo"}))
-    bench = Bench.choose(benchmarks, store, profile="demo", seeds=seeds)
+    bench = Bench.choose(benchmarks, store, Choice(profile="demo", seeds=seeds))
     names = benchmarks.table("A").metrics
     tables = [bench.table(name, without_reference=True) for name in ("A", "cheats")]
     keys = dict.fromkeys(key for table in tables for row in table.rows for key in row.runs)
@@ -87,7 +88,7 @@ def verdict_of(models: Models, method: str, forget: str, seed: int, others: list
                 about=metric.about,
                 shows="",
                 hides="",
-                alone="",
+                without_reference="",
                 original=models["original", forget][seed][name],
                 unlearned=value,
                 retrained=tuple(models["retrained", forget][other][name] for other in others),

@@ -22,9 +22,10 @@ from pathlib import Path
 
 from measuring import Line, in_turn, median, report
 
-from unlearn_bench.bench import Bench
-from unlearn_bench.config import load
-from unlearn_bench.spec import RunSpec
+from unlearn_bench.config.benchmarks import load
+from unlearn_bench.config.selection import Choice
+from unlearn_bench.core.spec import RunSpec
+from unlearn_bench.report.bench import Bench
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import DatasetRecord, Environment, MethodRecord, MetricRecord, NewRun
 
@@ -69,7 +70,7 @@ def first_experiment(bench: Bench) -> list[NewRun]:
 def fill(file: Path, runs: int) -> None:
     """Makes a database of at least so many runs: one experiment through the store, the others copied from it in SQL."""
     store = Store(f"sqlite:///{file}")
-    bench = Bench.choose(load(), store, profile="demo")
+    bench = Bench.choose(load(), store, Choice(profile="demo"))
     for run in first_experiment(bench):
         store.record(run)
     with sqlite3.connect(file) as raw:

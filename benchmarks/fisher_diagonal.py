@@ -21,14 +21,15 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from unlearn_bench import environment
+from unlearn_bench.core import environment
+from unlearn_bench.core.options import describe
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.methods.fisher import fisher_diagonal
 from unlearn_bench.models import Classifier, build
-from unlearn_bench.options import describe
+from unlearn_bench.training.devices import machine
 
 Diagonal = dict[str, Tensor]
 
@@ -112,7 +113,7 @@ def main() -> None:
                 "threads": arguments.threads,
                 "repeats": arguments.repeats,
                 "rows": rows,
-                "machine": environment.machine(),
+                "machine": machine(),
                 "packages": environment.packages(),
             },
             indent=1,

@@ -21,13 +21,15 @@ import torch
 from measuring import RESULTS, Line, gemm_peak, report
 from torch.utils.flop_counter import FlopCounterMode
 
-from unlearn_bench.bench import Bench, Machinery
-from unlearn_bench.config import Row, load
-from unlearn_bench.environment import choose_device
+from unlearn_bench.config.benchmarks import Row, load
+from unlearn_bench.config.selection import Choice
+from unlearn_bench.core.progress import silent
 from unlearn_bench.models import build
-from unlearn_bench.progress import silent
+from unlearn_bench.report.bench import Bench
+from unlearn_bench.running.making import ExecutionConfig, make_runs
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
+from unlearn_bench.training.devices import choose_device
 
 STAGES = ("original", "retrained", "methods", "report")
 
@@ -84,7 +86,7 @@ def main() -> None:
     parser.add_argument("--forget", nargs="*", default=[], help="some of the forget sets; default: all")
     given = parser.parse_args()
     store = Store(f"sqlite:///{given.folder / 'gpu-table3.sqlite'}")
-    bench = Bench.choose(load(), store, profile=given.profile, forget=tuple(given.forget))
+    bench = Bench.choose(load(), store, Choice(profile=given.profile, forget=tuple(given.forget)))
     log = given.folder / "gpu-table3-walls.json"
     walls: dict[str, float] = json.loads(log.read_text()) if log.exists() else {}
     if given.stage == "report":
@@ -97,8 +99,10 @@ def main() -> None:
         "methods": [row for row in table.rows_at(given.profile) if row.method not in ("original", "retrained")],
     }
     started = time.perf_counter()
-    machinery = Machinery(given.data, False, given.device, given.workers, silent, lambda line: print(line, flush=True))
-    outcome = bench.carry_out(rows[given.stage], machinery)
+    execution = ExecutionConfig(
+        given.data, False, given.device, given.workers, silent, lambda line: print(line, flush=True)
+    )
+    outcome = make_runs(bench, rows[given.stage], execution)
     walls[given.stage] = walls.get(given.stage, 0.0) + time.perf_counter() - started
     log.write_text(json.dumps(walls))
     print(f"{given.stage}: {len(outcome.made)} of {len(outcome.runs)} runs made, {outcome.failures} not done, {walls}")

@@ -25,17 +25,18 @@ import torch
 from measuring import Line, in_turn, median, report
 from training_step import GROUPS, MEAN, STD, ours
 
-from unlearn_bench import environment
-from unlearn_bench.bench import Bench
-from unlearn_bench.config import Row, load
+from unlearn_bench.config.benchmarks import Row, load
+from unlearn_bench.config.selection import Choice
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load as load_data
 from unlearn_bench.metrics import metrics
 from unlearn_bench.models import build
-from unlearn_bench.outputs import ModelOutputs, Outputs, predict
-from unlearn_bench.plan import make_plan
+from unlearn_bench.models.outputs import ModelOutputs, Outputs, predict
+from unlearn_bench.report.bench import Bench
+from unlearn_bench.running.plan import make_plan
 from unlearn_bench.store import Store
+from unlearn_bench.training.devices import peak_memory_bytes
 
 BASE = {"images": 5_000, "classes": 10, "width": 64, "configurations": 5}
 POINTS = {
@@ -73,7 +74,7 @@ def works_of(axis: str, sizes: dict[str, int]) -> dict[str, Callable[[], object]
     """Returns what is timed along an axis."""
     if axis == "configurations":
         store = Store(f"sqlite:///{Path(tempfile.mkdtemp()) / 'runs.sqlite'}")
-        bench = Bench.choose(load(), store, profile="demo", seeds=tuple(range(sizes[axis] // 5)))
+        bench = Bench.choose(load(), store, Choice(profile="demo", seeds=tuple(range(sizes[axis] // 5))))
         dataset = load_data("digits", folder=Path())
         rows = [Row(method="retrained"), *bench.benchmarks.table("3").rows_at("demo")]
         return {"plan": lambda: make_plan(bench.selection, rows, dataset, store)}
@@ -94,7 +95,7 @@ def works_of(axis: str, sizes: dict[str, int]) -> dict[str, Callable[[], object]
 def point(axis: str, value: int) -> None:
     """Prints the median seconds of one point, and the peak of memory, as JSON."""
     seconds = in_turn(works_of(axis, {**BASE, axis: value}))
-    peak = environment.peak_memory_bytes(torch.device("cpu")) or 0
+    peak = peak_memory_bytes(torch.device("cpu")) or 0
     found = {"seconds": {name: median(taken) for name, taken in seconds.items()}, "peak_gib": peak / 2**30}
     print(json.dumps(found))
 

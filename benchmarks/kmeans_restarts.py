@@ -4,10 +4,10 @@
 
 Reads the features of a profile's recorded models whose F1 is below .99, drawn at random; in the others the forget set
 is nearly a cluster of its own, which every restart finds. For each number of restarts, by Lloyd's algorithm alone and
-with the exchanges that follow it in `unlearn_bench.kmeans`: the share of models whose F1 or NMI is not that of the
-least inertia of all partitions found (500 restarts with exchanges among them), the difference, and the seconds. Then
-the same features, each multiplied by 1 + 1e-6 times a normal draw and rounded to float32, as another processor might
-have made them: how far F1 and NMI move from those of the same setting.
+with the exchanges that follow it in `unlearn_bench.numerics.kmeans`: the share of models whose F1 or NMI is not that
+of the least inertia of all partitions found (500 restarts with exchanges among them), the difference, and the
+seconds. Then the same features, each multiplied by 1 + 1e-6 times a normal draw and rounded to float32, as another
+processor might have made them: how far F1 and NMI move from those of the same variant.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ import torch
 from measuring import Line, report
 from torch import Tensor
 
-from unlearn_bench import checkpoints
-from unlearn_bench.bench import Bench
-from unlearn_bench.config import Benchmarks, database_url, load
+from unlearn_bench.config.benchmarks import Benchmarks, database_url, load
+from unlearn_bench.config.selection import Choice, select
 from unlearn_bench.data.loading import data_folder
 from unlearn_bench.data.loading import load as load_images
-from unlearn_bench.data.settings import settings
-from unlearn_bench.kmeans import Clusters, lloyd, plus_plus, refined
+from unlearn_bench.data.scenarios import scenarios
 from unlearn_bench.metrics.clustering import SEED, best_cluster_f1, membership_nmi, sorted_features
-from unlearn_bench.outputs import ModelOutputs, Outputs, Predictions, arrange
-from unlearn_bench.selection import select
+from unlearn_bench.models import checkpoints
+from unlearn_bench.models.outputs import ModelOutputs, Outputs, Predictions, arrange
+from unlearn_bench.numerics.kmeans import Clusters, lloyd, plus_plus, refined
+from unlearn_bench.report.bench import Bench
 from unlearn_bench.store import Store
 
 RESTARTS = (10, 20, 50, 100, 200)
@@ -44,12 +44,12 @@ DISTURBANCE = 1e-6
 SAME = 1e-9  # differences below this are none
 
 Pair = tuple[float, float]  # F1 and NMI
-Setting = tuple[str, int]  # exchanges or Lloyd's algorithm alone, restarts
+Variant = tuple[str, int]  # exchanges or Lloyd's algorithm alone, restarts
 
 
 def recorded(benchmarks: Benchmarks, profile: str, url: str, number: int) -> Iterator[ModelOutputs]:
     """Yields the outputs of a number of models, drawn at random from those that are not easy."""
-    bench = Bench(benchmarks, select(benchmarks, profile=profile), Store(url, create=False))
+    bench = Bench(benchmarks, select(benchmarks, Choice(profile=profile)), Store(url, create=False))
     subset = bench.selection.experiment
     images = load_images(
         bench.selection.source,
@@ -62,7 +62,7 @@ def recorded(benchmarks: Benchmarks, profile: str, url: str, number: int) -> Ite
     ]
     for run in random.Random(0).sample(runs, min(number, len(runs))):
         assert run.outputs is not None
-        split = settings.get(run.spec["experiment"]["setting"]).function(images, run.forget)
+        split = scenarios.get(run.scenario).function(images, run.forget)
         place = bench.store.outputs_folder / run.outputs.file
         tensors = checkpoints.read(place, run.outputs.file_digest, torch.device("cpu"))
         if tensors is not None:
@@ -86,9 +86,9 @@ def values(found: Clusters, member: Tensor) -> Pair:
     return best_cluster_f1(cluster, member.numpy()), membership_nmi(cluster, member.numpy())
 
 
-def cluster(x: Tensor, k: int, setting: Setting) -> Clusters:
-    """Returns the partitions that a setting ends with."""
-    kind, restarts = setting
+def cluster(x: Tensor, k: int, variant: Variant) -> Clusters:
+    """Returns the partitions that a variant ends with."""
+    kind, restarts = variant
     found = lloyd(x, plus_plus(x, k, restarts=restarts, seed=SEED))
     return refined(x, found, k) if kind == "exchanges" else found
 
@@ -98,26 +98,26 @@ def difference(one: Pair, other: Pair) -> Pair:
     return abs(one[0] - other[0]), abs(one[1] - other[1])
 
 
-def of_a_model(outputs: ModelOutputs, disturbances: int) -> dict[str, dict[Setting, list[Pair]]]:
+def of_a_model(outputs: ModelOutputs, disturbances: int) -> dict[str, dict[Variant, list[Pair]]]:
     """Returns differences from the best partition and, of each disturbance, from the undisturbed; and seconds twice."""
     every = [(kind, restarts) for restarts in RESTARTS for kind in ("Lloyd", "exchanges")]
     x, member = sorted_features(outputs)
     found, seconds = {}, {}
-    for setting in [*every, ("exchanges", MOST)]:
+    for variant in [*every, ("exchanges", MOST)]:
         started = time.perf_counter()
-        found[setting] = cluster(x, outputs.classes, setting)
-        seconds[setting] = time.perf_counter() - started
+        found[variant] = cluster(x, outputs.classes, variant)
+        seconds[variant] = time.perf_counter() - started
     best = values(min(found.values(), key=lambda each: float(each.inertia.min())), member)
-    own = {setting: values(found[setting], member) for setting in every}
-    moved: dict[Setting, list[Pair]] = defaultdict(list)
+    own = {variant: values(found[variant], member) for variant in every}
+    moved: dict[Variant, list[Pair]] = defaultdict(list)
     for seed in range(disturbances):
         other, of_forget = sorted_features(disturbed(outputs, seed))
-        for setting in every:
-            moved[setting].append(difference(own[setting], values(cluster(other, outputs.classes, setting), of_forget)))
+        for variant in every:
+            moved[variant].append(difference(own[variant], values(cluster(other, outputs.classes, variant), of_forget)))
     return {
-        "best": {setting: [difference(own[setting], best)] for setting in every},
+        "best": {variant: [difference(own[variant], best)] for variant in every},
         "disturbed": dict(moved),
-        "seconds": {setting: [(seconds[setting], seconds[setting])] for setting in every},
+        "seconds": {variant: [(seconds[variant], seconds[variant])] for variant in every},
     }
 
 
@@ -132,13 +132,13 @@ def main() -> None:
     torch.set_num_threads(1)
     benchmarks = load()
     url = database_url(benchmarks, given.db)
-    collected: dict[str, dict[Setting, list[Pair]]] = defaultdict(lambda: defaultdict(list))
+    collected: dict[str, dict[Variant, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     models = 0
     for outputs in recorded(benchmarks, given.profile, url, given.models):
         models += 1
-        for what, by_setting in of_a_model(outputs, given.disturbances).items():
-            for setting, pairs in by_setting.items():
-                collected[what][setting] += pairs
+        for what, by_variant in of_a_model(outputs, given.disturbances).items():
+            for variant, pairs in by_variant.items():
+                collected[what][variant] += pairs
     lines: list[Line] = []
     details: dict[str, dict[str, Any]] = {}
     for (kind, restarts), taken in collected["seconds"].items():

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-from unlearn_bench import environment
+from unlearn_bench.core import environment
+from unlearn_bench.training.devices import machine
 
 RESULTS = Path(__file__).parent.parent / "results"
 ROUNDS = 5
@@ -78,7 +79,7 @@ def report(name: str, lines: Sequence[Line], details: Mapping[str, Any], folder:
     """Prints the figures beside their targets, and writes them with machine, packages and load into a folder."""
     body = [[line.what, f"{line.value:.3g} {line.unit}".strip(), line.target, line.verdict] for line in lines]
     facts: dict[str, Any] = {
-        "machine": environment.machine(),
+        "machine": machine(),
         "packages": environment.packages(),
         "code": environment.code_version(),
         "threads": torch.get_num_threads(),

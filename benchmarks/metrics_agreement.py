@@ -25,19 +25,20 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unlearn_bench.bench import Bench
-from unlearn_bench.config import database_url, load
+from unlearn_bench.config.benchmarks import database_url, load
+from unlearn_bench.config.selection import Choice, select
+from unlearn_bench.core.environment import packages
 from unlearn_bench.data.loading import data_folder
 from unlearn_bench.data.loading import load as load_images
-from unlearn_bench.data.settings import settings
-from unlearn_bench.environment import machine, packages
-from unlearn_bench.journal import Journal
+from unlearn_bench.data.scenarios import scenarios
 from unlearn_bench.metrics import metrics
-from unlearn_bench.outputs import ModelOutputs, Outputs, arrange, predict_all
-from unlearn_bench.plan import make_plan
-from unlearn_bench.runner import Runner
-from unlearn_bench.selection import select
+from unlearn_bench.models.outputs import ModelOutputs, Outputs, arrange, predict_all
+from unlearn_bench.report.bench import Bench
+from unlearn_bench.running.plan import make_plan
+from unlearn_bench.running.runner import Runner
 from unlearn_bench.store import Store
+from unlearn_bench.training.devices import machine
+from unlearn_bench.training.monitor import RunMonitor
 
 Array = Any
 
@@ -143,7 +144,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     benchmarks = load()
     url = database_url(benchmarks, arguments.db)
-    bench = Bench(benchmarks, select(benchmarks, profile=arguments.profile), Store(url, create=False))
+    bench = Bench(benchmarks, select(benchmarks, Choice(profile=arguments.profile)), Store(url, create=False))
     subset = bench.selection.experiment
     dataset = load_images(
         bench.selection.source,
@@ -157,8 +158,8 @@ def main() -> None:
     differences: dict[str, list[float]] = {name: [] for name in REFERENCES}
     seconds = {"ours": 0.0, "reference": 0.0}
     for task in plan.tasks:
-        split = settings.get(task.spec.experiment.setting).function(dataset, task.spec.forget)
-        network, _ = runner.weights(task, split, Journal())
+        split = scenarios.get(task.spec.experiment.scenario).function(dataset, task.spec.forget)
+        network, _ = runner.weights(task, split, RunMonitor())
         outputs = arrange(predict_all(network, dataset.test, split, runner.normalise), split)
         for name, reference in REFERENCES.items():
             started = time.perf_counter()

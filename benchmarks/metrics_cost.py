@@ -26,13 +26,13 @@ from threadpoolctl import threadpool_limits
 
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load
-from unlearn_bench.data.settings import divide
+from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import UnlearningProblem
 from unlearn_bench.metrics import metrics
 from unlearn_bench.metrics.membership import attack, confidence
 from unlearn_bench.models import build
-from unlearn_bench.outputs import ModelOutputs, arrange, predict_all
-from unlearn_bench.training import make_optimizer
+from unlearn_bench.models.outputs import ModelOutputs, arrange, predict_all
+from unlearn_bench.training.loop import make_optimizer
 
 Confidences = npt.NDArray[np.float64]
 Decisions = npt.NDArray[np.bool_]
@@ -91,9 +91,9 @@ def main() -> None:
     )
     optimizer = make_optimizer("sgd", network.parameters(), lr=0.1, weight_decay=1e-3)
     problem.fit(network, problem.retain_batches(64), optimizer, epochs=given.epochs)
-    split = divide(dataset, "class", "1", {})
+    split = split_dataset(dataset, "class", "1", {})
     predictions = predict_all(network, dataset.test, split, normalise)
-    names = [metric.name for metric in metrics if not metric.settings]
+    names = [metric.name for metric in metrics if not metric.scenarios]
 
     each: dict[str, list[float]] = {name: [] for name in names}
 

@@ -4,7 +4,7 @@
     python benchmarks/pin_references.py demo --profile demo --seed 0
 
 The files and their manifest go to results/references/NAME; `pinned: NAME` in the profile then has every run start from
-these weights, on any machine. See unlearn_bench/pinned.py.
+these weights, on any machine. See unlearn_bench/config/pinned.py.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import json
 import shutil
 from dataclasses import asdict, replace
 
-from unlearn_bench.artefacts import durable, is_intact
-from unlearn_bench.config import Benchmarks, Row, database_url, load
+from unlearn_bench.config.benchmarks import Benchmarks, Row, database_url, load
+from unlearn_bench.config.pinned import FOLDER, MANIFEST, PinnedModel, training_of
+from unlearn_bench.config.selection import Choice, Selection, select
+from unlearn_bench.core.files import atomic_write, is_intact
 from unlearn_bench.data.loading import data_folder
 from unlearn_bench.data.loading import load as load_images
-from unlearn_bench.pinned import FOLDER, MANIFEST, PinnedModel, training_of
-from unlearn_bench.plan import make_plan
-from unlearn_bench.selection import Selection, select
+from unlearn_bench.running.plan import make_plan
+from unlearn_bench.running.tasks import Task
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
-from unlearn_bench.tasks import Task
 
 COST = ("parameters", "method_seconds", "samples_seen", "forward_images", "backward_images", "peak_memory_bytes")
 
 
 def unpinned(benchmarks: Benchmarks, profile: str, seeds: list[int]) -> Selection:
     """Returns the profile's configurations with references that are trained."""
-    chosen = select(benchmarks, profile=profile, seeds=seeds)
+    chosen = select(benchmarks, Choice(profile=profile, seeds=seeds))
     return replace(chosen, pinned=None, experiment=replace(chosen.experiment, pinned=""))
 
 
@@ -80,14 +80,14 @@ def main() -> None:
         if not is_intact(source, entry.file_digest):
             raise SystemExit(f"{source} is missing or damaged. Make it again with: unlearn-bench train")
         if task.model_key not in models:
-            with durable(folder / name) as part:
+            with atomic_write(folder / name) as part:
                 shutil.copyfile(source, part)
         models.setdefault(task.model_key, entry)
     content = {
         "experiment": training_of(selection.experiment),
         "models": {key: asdict(model) for key, model in models.items()},
     }
-    with durable(folder / MANIFEST) as part:
+    with atomic_write(folder / MANIFEST) as part:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"{len(models)} models, {size / 1e6:.1f} MB: {folder}")

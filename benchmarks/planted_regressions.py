@@ -22,9 +22,10 @@ from xml.etree import ElementTree
 
 from sqlalchemy import delete
 
-from unlearn_bench.environment import machine, packages
+from unlearn_bench.core.environment import packages
 from unlearn_bench.store import Store
 from unlearn_bench.store.tables import RunRow
+from unlearn_bench.training.devices import machine
 
 ROOT = Path(__file__).parent.parent
 
@@ -94,11 +95,17 @@ FAULTS = (
         "spread(information[name], is_head",
         "spread(0 * information[name], is_head",
     ),
-    Fault("descent in place of ascent", "neggrad_ft", "training.py", "return -cross_entropy(", "return cross_entropy("),
+    Fault(
+        "descent in place of ascent",
+        "neggrad_ft",
+        "training/loop.py",
+        "return -cross_entropy(",
+        "return cross_entropy(",
+    ),
     Fault(
         "D'_r drawn from D",
         "ft_classifier",
-        "tasks.py",
+        "running/tasks.py",
         "torch.nonzero(~is_forget)[:, 0]",
         "torch.arange(len(is_forget))",
     ),
@@ -117,6 +124,7 @@ def plant(fault: Fault, folder: Path, database: Path) -> None:
     shutil.copytree(ROOT / "unlearn_bench", folder / "unlearn_bench", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "results" / "references", folder / "results" / "references")
     shutil.copy(ROOT / "benchmarks.yaml", folder)
+    shutil.copy(ROOT / "results" / "expectations.yaml", folder / "results")
     runs = folder / "runs"
     runs.mkdir()
     shutil.copy(database, runs / "runs.sqlite")

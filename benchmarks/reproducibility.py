@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 from measuring import RESULTS, Line, report
 
-from unlearn_bench.config import load
+from unlearn_bench.config.benchmarks import load
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
 

@@ -24,10 +24,10 @@ from training_step import GROUPS, MEAN, STD
 
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.environment import choose_device
 from unlearn_bench.methods import UnlearningProblem
 from unlearn_bench.models import build, weights_digest
-from unlearn_bench.training import make_optimizer
+from unlearn_bench.training.devices import choose_device
+from unlearn_bench.training.loop import make_optimizer
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unlearn_bench.environment import machine, packages
+from unlearn_bench.core.environment import packages
 from unlearn_bench.report.floor import TYPICAL, Floor, distance
 from unlearn_bench.report.ties import Differences, marks_of
+from unlearn_bench.training.devices import machine
 
 Array = npt.NDArray[np.float64]
 RESULTS = Path(__file__).parent.parent / "results"

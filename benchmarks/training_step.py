@@ -27,10 +27,10 @@ from torchvision.transforms.functional import to_pil_image
 
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.environment import choose_device
 from unlearn_bench.methods import UnlearningProblem
 from unlearn_bench.models import Classifier, build
-from unlearn_bench.training import make_optimizer
+from unlearn_bench.training.devices import choose_device
+from unlearn_bench.training.loop import make_optimizer
 
 MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
 GROUPS = {16: 4, 64: 32}

@@ -1,53 +1,27 @@
 """What many tests need: real images, a small network, a small benchmark on disk."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from support.benchmark import SMALL, make_problem, new_run
+from support.exchange import whole
+from support.page import CHROMIUM
 
-from unlearn_bench.bench import Bench, Machinery
-from unlearn_bench.config import load as load_config
+from unlearn_bench.config.benchmarks import load as load_config
+from unlearn_bench.core.progress import silent
+from unlearn_bench.core.registry import Registry
 from unlearn_bench.data import Dataset, ForgetSplit
-from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load
-from unlearn_bench.data.settings import settings
-from unlearn_bench.methods import Method, UnlearningProblem
-from unlearn_bench.models import build
-from unlearn_bench.progress import silent
-from unlearn_bench.spec import RunSpec
+from unlearn_bench.data.scenarios import scenarios
+from unlearn_bench.methods import UnlearningProblem
+from unlearn_bench.report.bench import Bench
+from unlearn_bench.running.making import ExecutionConfig
 from unlearn_bench.store import Store
-from unlearn_bench.store.records import DatasetRecord, Environment, MethodRecord, MetricRecord, NewRun, Status
-
-SMALL = """
-version: 1
-default_profile: tiny
-datasets:
-  digits: {profile: tiny, augment: none, forget: {class: [1, 3], backdoor: [2], random: [10%]}}
-  digit_pairs: {profile: tiny, augment: none, forget: {subclass: [1, 3]}}
-  cifar10: {profile: tiny, augment: crop_flip, forget: {class: [1]}}
-  folder: {profile: tiny, augment: none, forget: {class: [0]}}
-profiles:
-  tiny:
-    title: a few digits
-    dataset: digits
-    subset: {digits: {train_per_class: 24, test_per_class: 8}}
-    settings: {backdoor: {size: 2, place: top_left, shade: 255, rate: 0.1}, random: {stratified: true}}
-    seeds: [0]
-    model: {name: resnet18, width: 4, groups: 2}
-    recipe: {epochs: 3, batch_size: 16, lr: 0.1, decay: 0.998, weight_decay: 0.001}
-    options: {muda: {iterations: 12}, ft_classifier: {epochs: 2}, ft: {epochs: 2}}
-tables:
-  "3": {title: Small, rows: [original, retrained, ft, muda], metrics: [da, lp_forget]}
-"""
-
-METHODS = {
-    "original": ("Original", "D", True),
-    "retrained": ("Retrained", "D_r", True),
-    "ft": ("FT", "D'_r", False),
-    "muda": ("MUDA", "D'_r ∪ D_f", False),
-}
-METRICS = (MetricRecord("da", "DA", "", "higher", ""), MetricRecord("lp_forget", "LP(D_f)", "%", "near retrained", ""))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +53,7 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def split(digits: Dataset) -> ForgetSplit:
-    found: ForgetSplit = settings.get("class").function(digits, "1")
+    found: ForgetSplit = scenarios.get("class").function(digits, "1")
     return found
 
 
@@ -87,23 +61,6 @@ def split(digits: Dataset) -> ForgetSplit:
 def problem(digits: Dataset, split: ForgetSplit) -> UnlearningProblem:
     """A problem that any method can take: D'_r and D_f both, an untrained network."""
     return make_problem(digits, split)
-
-
-def make_problem(
-    digits: Dataset, split: ForgetSplit, method: Method | None = None, images: int = 24
-) -> UnlearningProblem:
-    network = build({"name": "resnet18", "width": 4, "groups": 2}, channels=1, classes=10, seed=7).eval()
-    forget, retain = digits.train[split.forget[:images]], digits.train[torch.nonzero(~split.is_forget)[:images, 0]]
-    nothing = retain[torch.zeros(0, dtype=torch.int64)]
-    train_set = method.train_set if method else "D'_r ∪ D_f"
-    return UnlearningProblem(
-        original=network.requires_grad_(False),
-        retain=nothing if train_set in ("D_f", "none") else retain,
-        forget=forget if "D_f" in train_set else nothing,
-        forget_classes=split.classes,
-        seed=3,
-        normalise=Normalise(digits.mean, digits.std),
-    )
 
 
 @pytest.fixture
@@ -121,33 +78,40 @@ def bench(home: Path) -> Bench:
 
 
 @pytest.fixture
-def machinery() -> Machinery:
-    return Machinery(None, False, "cpu", 1, silent, lambda _line: None)
+def execution() -> ExecutionConfig:
+    return ExecutionConfig(None, False, "cpu", 1, silent, lambda _line: None)
 
 
-def new_run(
-    bench: Bench,
-    method: str,
-    forget: str,
-    values: tuple[float, float],
-    status: Status = "done",
-    options: dict[str, object] | None = None,
-    images: str = "i",
-) -> NewRun:
-    """A run written by hand: nothing was trained for it."""
-    label, train_set, is_reference = METHODS[method]
-    return NewRun(
-        spec=RunSpec(bench.selection.experiment, forget, method, "1", options or {}, 0, images * 64, forget * 64),
-        profile="tiny",
-        status=status,
-        error=None if status == "done" else "loss is nan after 7 steps",
-        changed_options=options or {},
-        dataset=DatasetRecord(images * 64, "digits", 240, 80, "1×8×8", tuple("0123456789")),
-        forget_images=24,
-        method=MethodRecord(method, label, train_set, "", is_reference),
-        metrics=METRICS,
-        values=dict(zip(("da", "lp_forget"), values, strict=True)) if status == "done" else {},
-        model=None,
-        environment=Environment("0", {"torch": "1", "scikit-learn": "2", "python": "3"}, "a machine", "cpu"),
-        evaluation_seconds=0.0,
-    )
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def register() -> Iterator[Callable[..., ExitStack]]:
+    """Adds entries to a registry, or replaces those of the same names, until the test ends or the result is closed."""
+    with ExitStack() as stack:
+
+        def add(registry: Registry[Any], *entries: Any) -> ExitStack:
+            own = ExitStack()
+            own.enter_context(registry.temporarily(*entries))
+            stack.callback(own.close)
+            return own
+
+        yield add
+
+
+@pytest.fixture
+def stores(bench: Bench, tmp_path: Path) -> tuple[Store, Store]:
+    """Two databases with one run in common: three runs here, two there."""
+    ours, theirs = bench.store, Store(f"sqlite:///{tmp_path / 'theirs.sqlite'}")
+    ours.record(whole(new_run(bench, "retrained", "1", (0.1 + 0.2, 60.0))))
+    ours.record(new_run(bench, "ft", "1", (0.5, 80.0)))
+    ours.record(new_run(bench, "muda", "1", (0.0, 0.0), status="diverged"))
+    theirs.record(whole(new_run(bench, "retrained", "1", (0.1 + 0.2, 60.0))))
+    theirs.record(whole(new_run(bench, "retrained", "3", (0.9, 61.0))))
+    return ours, theirs

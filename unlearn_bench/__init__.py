@@ -1,6 +1,6 @@
-"""A benchmark for machine unlearning: did the model forget as if it had been retrained without the forget set.
+"""Benchmark for machine unlearning: measures whether a model forgot as if retrained without the forget set.
 
-From Python: :func:`run`, :func:`evaluate`, :func:`audit`, :func:`load_results`.
+The functions for use from Python are :func:`run`, :func:`evaluate`, :func:`audit` and :func:`load_results`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __version__ = version("unlearn-bench")
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what Python code asks for when it does: the command line starts without torch."""
+    """Imports a function at its first use, so that the command line starts without importing torch."""
     if name == "audit":
-        from unlearn_bench.auditing import audit as found
+        from unlearn_bench.auditing import audit as function
 
-        return found
+        return function
     if name in __all__:
         from unlearn_bench import api
 

@@ -1,10 +1,10 @@
-"""``python -m unlearn_bench`` is ``unlearn-bench``."""
+"""Entry point of ``python -m unlearn_bench`` and of ``unlearn-bench``."""
 
 import sys
 
 
 def main() -> None:
-    """Runs the command line; an interrupt while it is still being imported ends it as quietly as a later one."""
+    """Runs the command line; Ctrl-C during its import ends the process without a traceback, as later."""
     try:
         from unlearn_bench.cli import main as run
 

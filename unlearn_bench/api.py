@@ -1,4 +1,4 @@
-"""What Python code calls: the command line's own steps as functions that return data."""
+"""The Python interface: the steps of the command line as functions that return data."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearn_bench.config import database_url, load
-from unlearn_bench.progress import Progress, silent
+from unlearn_bench.config.benchmarks import database_url, load
+from unlearn_bench.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ def run(
     forget: str | Sequence[str],
     profile: str | None = None,
     dataset: str | None = None,
-    setting: str | None = None,
+    scenario: str | None = None,
     seeds: Sequence[int] = (),
     options: Mapping[str, Any] | None = None,
     preset: str | None = None,
@@ -34,51 +34,53 @@ def run(
     workers: int | None = 1,
     progress: Progress = silent,
 ) -> pd.DataFrame:
-    """Returns the runs of a method and of the references it is read against, made where they are not recorded yet.
+    """Returns the runs of a method and of its references. Runs that are not in the database yet are made first.
 
     Args:
-        method: its name; see ``unlearn-bench list methods``.
-        forget: a forget set as the setting spells it, or several.
-        profile: the scale; None for the default one.
-        dataset: its name; None for the profile's.
-        setting: what a forget set is; None for the profile's.
-        seeds: of the configurations; none for the profile's.
-        options: hyper-parameters over the profile's.
-        preset: an option set of the method, such as ``paper``.
-        db: database URL; None for UNLEARN_BENCH_DB, else ``results/runs.sqlite`` beside benchmarks.yaml.
-        config: benchmarks.yaml; None for the nearest upwards, else the one that comes with the package.
+        method: name of the method; see ``unlearn-bench list methods``.
+        forget: a forget set in the spelling of the scenario, or several.
+        profile: name of the profile, which sets the scale; None for the default profile.
+        dataset: name of the data set; None for the profile's.
+        scenario: name of the scenario; None for the profile's.
+        seeds: seeds of the configurations; empty for the profile's.
+        options: hyper-parameters that override the profile's.
+        preset: name of an option set of the method, such as ``paper``.
+        db: database URL; None for UNLEARN_BENCH_DB, else ``results/runs.sqlite`` next to benchmarks.yaml.
+        config: path of benchmarks.yaml; None for the nearest one in the working folder or above, else the package's.
         data: folder of data sets.
-        download: whether a missing data set may be fetched.
+        download: whether missing data sets may be downloaded.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-        workers: runs at a time. More than one start processes, which in a script needs a ``__main__`` guard.
-        progress: told of every step.
+        workers: number of simultaneous runs. More than one starts processes; a script then needs a ``__main__`` guard.
+        progress: called after every step.
 
     Returns:
         A row for each run, see :func:`load_results`.
 
     Raises:
-        UserError: a name, option, forget set or data set that does not exist; nothing is recorded.
+        UserError: a name, an option, a forget set or a data set does not exist; the database does not change.
 
-    >>> from unlearn_bench import run
-    >>> run("muda", forget="3", profile="demo")[["method", "da", "acc_forget"]]  # doctest: +SKIP
+    Example:
+        >>> from unlearn_bench import run
+        >>> run("muda", forget="3", profile="demo")[["method", "da", "acc_forget"]]  # doctest: +SKIP
     """
-    from unlearn_bench.bench import Bench, Machinery
-    from unlearn_bench.config import Row
+    from unlearn_bench.config.benchmarks import Row
+    from unlearn_bench.config.selection import Choice
+    from unlearn_bench.report.bench import Bench
+    from unlearn_bench.running.making import ExecutionConfig, make_runs, with_method
     from unlearn_bench.store import Store
 
     benchmarks = load(config)
-    bench = Bench.choose(
-        benchmarks,
-        Store(database_url(benchmarks, db)),
+    choice = Choice(
         profile=profile,
         dataset=dataset,
-        setting=setting,
+        scenario=scenario,
         forget=[forget] if isinstance(forget, str) else list(forget),
         seeds=seeds,
     )
-    bench, row = bench.with_method(method, preset, options)
-    machinery = Machinery(data, download, device, workers, progress, lambda _line: None)
-    outcome = bench.carry_out([Row(method="retrained"), row], machinery)
+    bench = Bench.choose(benchmarks, Store(database_url(benchmarks, db)), choice)
+    bench, row = with_method(bench, method, preset, options)
+    execution = ExecutionConfig(data, download, device, workers, progress, lambda _line: None)
+    outcome = make_runs(bench, [Row(method="retrained"), row], execution)
     return _frame(bench.recorded(outcome.runs))
 
 
@@ -93,22 +95,32 @@ def load_results(
     status: str | None = None,
     config: Path | None = None,
 ) -> pd.DataFrame:
-    """Returns the recorded runs that match, the newest first.
+    """Returns the runs of a database that match all arguments, the newest first.
+
+    Args:
+        db: database URL; None for UNLEARN_BENCH_DB, else ``results/runs.sqlite`` next to benchmarks.yaml.
+        method, dataset, forget, seed, profile, status: the value of this column; None for any.
+        config: path of benchmarks.yaml, see :func:`run`.
 
     Returns:
-        A row for each run: ``run``, ``key``, ``method``, ``dataset``, ``setting``, ``forget``, ``seed``, ``profile``,
-        ``status``, ``error``, ``options`` (dict), ``trial`` (of ``tune``, measured on what it held out), ``traced``
-        (for a figure of curves), ``finished_at`` (UTC), ``seconds`` and ``images`` (what the method
-        cost), ``code_version``, ``machine``; then a column for each metric, in its own unit, NaN where not measured.
+        A row for each run, with the columns ``run``, ``key``, ``method``, ``dataset``, ``scenario``, ``forget``,
+        ``seed``, ``profile``, ``status``, ``error``, ``options`` (dict), ``trial`` (whether ``tune`` made it, measured
+        on held-out images), ``traced`` (whether it was made for a figure of curves), ``finished_at`` (UTC), ``seconds``
+        and ``images`` (cost of the method), ``code_version``, ``machine``, and a column for each metric, in its own
+        unit, NaN if not measured.
 
     Raises:
-        StoreError: there is no such database.
+        StoreError: the database does not exist.
+
+    Example:
+        >>> from unlearn_bench import load_results
+        >>> load_results(method="muda", status="done").groupby("forget")["da"].mean()  # doctest: +SKIP
     """
     from unlearn_bench.store import Store
 
     store = Store(database_url(load(config), db), create=False)
-    found = store.runs(method=method, status=status, dataset=dataset, forget=forget, seed=seed, profile=profile)
-    return _frame(found)
+    runs = store.runs(method=method, status=status, dataset=dataset, forget=forget, seed=seed, profile=profile)
+    return _frame(runs)
 
 
 def evaluate(
@@ -116,7 +128,7 @@ def evaluate(
     *,
     dataset: str,
     forget: str,
-    setting: str = "class",
+    scenario: str = "class",
     features: str | None = None,
     size: int | None = None,
     normalise: str = "dataset",
@@ -126,61 +138,68 @@ def evaluate(
     """Returns every metric of a network in memory, by name, each in its own unit.
 
     Args:
-        model: any classifier that ends in a linear layer; it is left as it was.
-        dataset: what it was trained on.
-        forget: what it is to have forgotten, as the setting spells it.
-        setting: what a forget set is.
-        features: a module whose outputs are the features; None for the input of the layer that makes the logits.
-        size: side in pixels to which images are resized; None for their own.
-        normalise: of pixels: ``dataset``, ``imagenet``, ``none``.
+        model: any classifier that ends in a linear layer; not changed.
+        dataset: name of the data set that the model was trained on.
+        forget: the forget set in the spelling of the scenario.
+        scenario: name of the scenario.
+        features: name of the module whose outputs are the features; None for the input of the layer that returns the
+            logits.
+        size: side in pixels to which images are resized; None for no resizing.
+        normalise: normalisation of pixels: ``dataset``, ``imagenet`` or ``none``.
         data: folder of data sets.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
 
     Raises:
-        OptionError, UnknownNameError, DataError: a layer, image or forget set that does not exist.
+        OptionError, UnknownNameError, DataError: the module, the data set or the forget set does not exist.
         DivergedError: an output or a metric is not finite.
+
+    Example:
+        >>> from torch import nn
+        >>> from unlearn_bench import evaluate
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> sorted(evaluate(network, dataset="digits", forget="3"))[:3]
+        ['acc_forget', 'acc_retain', 'da']
     """
     from unlearn_bench.auditing import evaluate_network
     from unlearn_bench.auditing.architectures import network_of
     from unlearn_bench.data.loading import data_folder
     from unlearn_bench.data.loading import load as load_images
-    from unlearn_bench.data.settings import divide
-    from unlearn_bench.environment import choose_device
+    from unlearn_bench.data.scenarios import split_dataset
     from unlearn_bench.metrics import metrics_of
+    from unlearn_bench.training.devices import choose_device
 
     images = load_images(dataset, folder=data_folder(Path(), data)).to(choose_device(device))
-    split = divide(images, setting, forget, {})
+    split = split_dataset(images, scenario, forget, {})
     network = network_of(model, images, features, size, normalise)
-    wanted = metrics_of(setting)
-    return evaluate_network(network, images, split, wanted)
+    return evaluate_network(network, images, split, metrics_of(scenario))
 
 
 def _frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
     import pandas as pd
 
-    names = sorted({name for each in runs for name in each.values})
+    names = sorted({name for run in runs for name in run.values})
     records = [
         {
-            "run": each.id,
-            "key": each.key,
-            "method": each.method,
-            "dataset": each.dataset,
-            "setting": each.spec["experiment"]["setting"],
-            "forget": each.forget,
-            "seed": each.seed,
-            "profile": each.profile,
-            "status": each.status,
-            "error": each.error,
-            "options": each.options,
-            "trial": each.spec["experiment"]["held_out"] > 0,
-            "traced": each.spec["experiment"]["trace_every"] > 0,
-            "finished_at": each.finished_at,
-            "seconds": each.model.method_seconds if each.model else float("nan"),
-            "images": each.model.forward_images + each.model.backward_images if each.model else 0,
-            "code_version": each.environment.code_version,
-            "machine": each.environment.machine,
-            **{name: each.values.get(name, float("nan")) for name in names},
+            "run": run.id,
+            "key": run.key,
+            "method": run.method,
+            "dataset": run.dataset,
+            "scenario": run.scenario,
+            "forget": run.forget,
+            "seed": run.seed,
+            "profile": run.profile,
+            "status": run.status,
+            "error": run.error,
+            "options": run.options,
+            "trial": run.spec["experiment"]["held_out"] > 0,
+            "traced": run.spec["experiment"]["trace_every"] > 0,
+            "finished_at": run.finished_at,
+            "seconds": run.model.method_seconds if run.model else float("nan"),
+            "images": run.model.forward_images + run.model.backward_images if run.model else 0,
+            "code_version": run.environment.code_version,
+            "machine": run.environment.machine,
+            **{name: run.values.get(name, float("nan")) for name in names},
         }
-        for each in runs
+        for run in runs
     ]
     return pd.DataFrame.from_records(records)

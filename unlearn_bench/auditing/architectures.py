@@ -1,4 +1,4 @@
-"""From an architecture's name to a network whose features can be read while it runs."""
+"""Builds the network of an architecture's name, and reads its features while it runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, unknown_name
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.errors import OptionError, UserError, did_you_mean, unknown_name
 from unlearn_bench.models import build, models
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -24,13 +24,13 @@ NORMALISATIONS = ("auto", "dataset", "imagenet", "none")
 
 
 class Network:
-    """A network with its preprocessing, from uint8 pixels to features and logits.
+    """A network with its preprocessing: maps uint8 pixels to features and logits.
 
     Attributes:
-        module: in evaluation mode.
-        head: name of the layer that makes the logits; empty where the features were named.
-        described: which features are read, in words.
-        preprocessing: in words.
+        module: the network, in evaluation mode.
+        head: name of the layer that makes the logits; empty if the user named the features.
+        features: a description of the features.
+        preprocessing: a description of the preprocessing.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class Network:
     ) -> None:
         self.module, self._prepare, self.preprocessing = module.eval(), prepare, preprocessing
         self.head = ""
-        self.described = ""
+        self.features = ""
         self._seen: list[Tensor] = []
-        self._asked = features
+        self._features_module = features
 
     @property
     def parameters(self) -> int:
         """Number of parameters."""
-        return sum(each.numel() for each in self.module.parameters())
+        return sum(parameter.numel() for parameter in self.module.parameters())
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns features (N, d) and logits (N, K) of pixels (N, C, H, W) uint8."""
@@ -54,17 +54,17 @@ class Network:
         return self._seen[-1], logits
 
     def attach(self, pixels: Tensor, classes: int) -> None:
-        """Finds the features by one pass over some pixels (N, C, H, W) uint8.
+        """Finds the module of the features by one pass over some pixels (N, C, H, W) uint8.
 
         Raises:
-            OptionError: the network does not take these images or gives no (N, K) logits, the named module does not
-                exist or does not run, or the layer that makes the logits cannot be told.
+            OptionError: the network does not accept these images or returns no (N, K) logits, the named module does
+                not exist or does not run, or no layer can be identified that makes the logits.
         """
         inputs = self._prepare(pixels)
         ran: list[tuple[str, nn.Module, Tensor, Tensor]] = []
         hooks = [
             part.register_forward_hook(
-                lambda part, given, out, name=name: ran.append((name, part, given[0] if given else out, out))
+                lambda part, args, out, name=name: ran.append((name, part, args[0] if args else out, out))
             )
             for name, part in self.module.named_modules()
             if name
@@ -75,72 +75,77 @@ class Network:
             shape = "×".join(str(side) for side in inputs.shape[1:])
             reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise OptionError(
-                f"The architecture refuses images of {shape}: {reason}. Give it --size, such as 224."
+                f"The architecture does not accept images of {shape}: {reason}. Give --size, such as --size 224."
             ) from None
         finally:
             for hook in hooks:
                 hook.remove()
         if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < classes:
             shown = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise OptionError(f"The architecture returns {shown}, expected logits (N, {classes}): a column a class.")
-        if self._asked is not None:
-            self._read_outputs(self._asked, ran)
+            raise OptionError(
+                f"The architecture returns {shown}, expected logits (N, {classes}): one column per class."
+            )
+        if self._features_module is not None:
+            self._read_outputs(self._features_module, ran)
         else:
             self._read_head(ran, logits)
 
     def _read_head(self, ran: list[tuple[str, nn.Module, Tensor, Tensor]], logits: Tensor) -> None:
         makers = [
-            (name, part, given)
-            for name, part, given, out in ran
+            (name, part, inputs)
+            for name, part, inputs, out in ran
             if isinstance(part, nn.Linear) and out.shape == logits.shape and torch.equal(out, logits)
         ]
         if not makers:
             names = ", ".join(name for name, *_ in ran[-6:])
             raise OptionError(
-                "No linear layer makes the logits as they are, so that its input is not known to be the features. Name "
-                f"a module whose outputs are, with --features; the last that ran: {names}."
+                "No linear layer returns the logits, so its input cannot be used as the features. Give --features with "
+                f"the name of the module whose outputs are the features; the last modules that ran: {names}."
             )
-        self.head, part, given = makers[-1]
-        self.described = f"input of {self.head} ({given.shape[-1]} numbers), the layer that makes the logits; found"
-        part.register_forward_pre_hook(lambda _part, inputs: self._seen.append(inputs[0]))
+        self.head, part, inputs = makers[-1]
+        self.features = (
+            f"input of {self.head} ({inputs.shape[-1]} numbers), the layer that makes the logits; found automatically"
+        )
+        part.register_forward_pre_hook(lambda _part, args: self._seen.append(args[0]))
 
     def _read_outputs(self, name: str, ran: list[tuple[str, nn.Module, Tensor, Tensor]]) -> None:
-        outputs = {each: (part, out) for each, part, _, out in ran if isinstance(out, Tensor)}
+        outputs = {ran_name: (part, out) for ran_name, part, _, out in ran if isinstance(out, Tensor)}
         if name not in outputs:
             raise OptionError(
                 f"No module named '{name}' runs in this architecture.{did_you_mean(name, outputs)} The last that ran: "
                 f"{', '.join(list(outputs)[-6:])}."
             )
         part, out = outputs[name]
-        self.described = f"outputs of {name} ({_pooled(out).shape[1]} numbers{_how(out)}); named"
-        part.register_forward_hook(lambda _part, _inputs, found: self._seen.append(_pooled(found)))
+        self.features = f"outputs of {name} ({_pooled(out).shape[1]} numbers{_pooling(out)}); named by you"
+        part.register_forward_hook(lambda _part, _args, out: self._seen.append(_pooled(out)))
 
 
 def make_network(
     name: str, options: Mapping[str, Any], dataset: Dataset, features: str | None, size: int | None, normalise: str
 ) -> Network:
-    """Returns an untrained network of that architecture for the images of a data set, on their device.
+    """Returns an untrained network of an architecture, on the device of the images and with one logit per class.
 
     Args:
         name: ``torchvision:NAME``, ``timm:NAME``, ``module:function``, or a registered model.
-        options: its arguments, over the number of classes.
+        options: arguments of the architecture; they override the number of classes.
         dataset: the images.
-        features: see :class:`Network`.
-        size: side of the images in pixels; None as they are.
+        features: the module whose outputs are the features; None for the input of the layer that makes the logits.
+        size: side in pixels to which images are resized; None keeps their size.
         normalise: one of :data:`NORMALISATIONS`.
 
     Raises:
-        OptionError, UnknownNameError: no such architecture, module or normalisation; or it does not take the images.
+        OptionError, UnknownNameError: the architecture, module or normalisation does not exist, or the architecture
+            does not accept the images.
     """
     if normalise not in NORMALISATIONS:
         raise unknown_name("normalisation", normalise, NORMALISATIONS)
     if size is not None and not 1 <= size <= 4096:
-        raise OptionError(f"--size is {size}, expected a side of 1 to 4096 pixels.")
+        raise OptionError(f"--size is {size}, expected 1 to 4096 pixels.")
     return _wrapped(_build(name, options, dataset), name, dataset, features, size, normalise)
 
 
 def network_of(module: nn.Module, dataset: Dataset, features: str | None, size: int | None, normalise: str) -> Network:
-    """Returns a copy of a network in memory, likewise, on the device of the images; it takes these as they are."""
+    """Returns the same for a copy of a network in memory; grey images are not expanded to three channels."""
     if normalise not in NORMALISATIONS[1:]:
         raise unknown_name("normalisation", normalise, NORMALISATIONS[1:])
     return _wrapped(copy.deepcopy(module), "", dataset, features, size, normalise)
@@ -159,10 +164,10 @@ def _wrapped(
         scaled = scale(pixels)
         return scaled if size is None else interpolate(scaled, size=(size, size), mode="bilinear", antialias=True)
 
-    shown = f"normalised by {kind} (mean {_numbers(mean)}, deviation {_numbers(std)})"
-    shown = f"resized to {size}×{size} pixels, {shown}" if size else shown
-    shown = f"grey repeated to three channels, {shown}" if grey else shown
-    network = Network(module.to(dataset.train.pixels.device), prepare, shown, features)
+    steps = ["grey repeated to three channels"] if grey else []
+    steps += [f"resized to {size}×{size} pixels"] if size else []
+    steps += [f"normalised by {kind} (mean {_numbers(mean)}, deviation {_numbers(std)})"]
+    network = Network(module.to(dataset.train.pixels.device), prepare, ", ".join(steps), features)
     with torch.no_grad():
         network.attach(dataset.train.pixels[:2], len(dataset.classes))
     return network
@@ -178,7 +183,7 @@ def _build(name: str, options: Mapping[str, Any], dataset: Dataset) -> nn.Module
             from torchvision import models as classifiers
             from torchvision.models import get_model, list_models
 
-            names = list_models(module=classifiers)  # not detectors and the like, which fetch the weights of a part
+            names = list_models(module=classifiers)  # no detectors: they download the weights of a part
             if function not in names:
                 raise OptionError(f"torchvision has no classifier '{function}'.{did_you_mean(function, names)}")
             return get_model(function, weights=None, **arguments)
@@ -190,17 +195,17 @@ def _build(name: str, options: Mapping[str, Any], dataset: Dataset) -> nn.Module
         return _from_factory(name, source, function, {key: arguments[key] for key in options})
     except UserError:
         raise
-    except (Exception, SystemExit) as problem:  # anyone's code
+    except (Exception, SystemExit) as problem:  # code of others can raise anything
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise OptionError(f"The architecture {name} cannot be built: {reason}. Change --set or mend it.") from None
+        raise OptionError(f"The architecture {name} cannot be built: {reason}. Change --set or fix its code.") from None
 
 
-def _value(given: Any) -> Any:
-    """Returns the number or truth that words of a command line stand for; other words as they are."""
+def _value(argument: Any) -> Any:
+    """Returns the number or boolean that a word of the command line stands for; other words unchanged."""
     try:
-        return json.loads(given) if isinstance(given, str) else given
+        return json.loads(argument) if isinstance(argument, str) else argument
     except ValueError:
-        return given
+        return argument
 
 
 def _timm() -> Any:
@@ -208,12 +213,12 @@ def _timm() -> Any:
         return importlib.import_module("timm")
     except ModuleNotFoundError:
         raise OptionError(
-            "timm is not installed, which has this architecture. Install it with: pip install 'unlearn-bench[timm]'"
+            "This architecture needs timm, which is not installed. Install it with: pip install 'unlearn-bench[timm]'"
         ) from None
 
 
 def _from_factory(name: str, source: str, function: str, options: Mapping[str, Any]) -> nn.Module:
-    """Returns what the user's own function returns: a module of theirs, found from the working folder too."""
+    """Returns the module that a function of the user returns; its file may be in the working folder."""
     sys.path.insert(0, str(Path.cwd()))
     try:
         factory = getattr(importlib.import_module(source), function)
@@ -231,16 +236,16 @@ def _from_factory(name: str, source: str, function: str, options: Mapping[str, A
 
 
 def _normalisation(
-    name: str, asked: str, module: nn.Module, dataset: Dataset
+    name: str, normalise: str, module: nn.Module, dataset: Dataset
 ) -> tuple[str, tuple[tuple[float, ...], tuple[float, ...]]]:
-    """Returns whose mean and deviation normalise, and these."""
-    if asked == "auto" and name.startswith("timm:"):
+    """Returns a description of the normalisation, and its mean and standard deviation per channel."""
+    if normalise == "auto" and name.startswith("timm:"):
         config = getattr(module, "pretrained_cfg", {})
         return "the architecture's own numbers", (tuple(config["mean"]), tuple(config["std"]))
-    if asked == "imagenet" or (asked == "auto" and name.startswith("torchvision:")):
+    if normalise == "imagenet" or (normalise == "auto" and name.startswith("torchvision:")):
         return "ImageNet's numbers", IMAGENET
-    if asked == "none":
-        return "nothing, pixels from 0 to 1", ((0.0,) * dataset.channels, (1.0,) * dataset.channels)
+    if normalise == "none":
+        return "nothing: pixels from 0 to 1", ((0.0,) * dataset.channels, (1.0,) * dataset.channels)
     return "the training images' numbers", (dataset.mean, dataset.std)
 
 
@@ -249,11 +254,11 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 
 def _pooled(out: Tensor) -> Tensor:
-    """Returns (N, d) of a module's outputs: the mean over places of an image, or over tokens."""
+    """Returns a module's outputs as (N, d): the mean over the positions of an image or over tokens."""
     if out.ndim == 4:
         return out.mean(dim=(2, 3))
     return out.mean(dim=1) if out.ndim == 3 else out.flatten(1)
 
 
-def _how(out: Tensor) -> str:
-    return {4: ", the mean over places", 3: ", the mean over tokens"}.get(out.ndim, "")
+def _pooling(out: Tensor) -> str:
+    return {4: ", the mean over positions", 3: ", the mean over tokens"}.get(out.ndim, "")

@@ -1,10 +1,10 @@
-"""A model against the distribution of retrained models: one prediction interval a metric, all metrics together.
+"""Compares a model with the distribution of retrained models: one prediction interval per metric, then all together.
 
-A retrained model of another seed differs from the given ones too. With R of them of mean r and standard deviation s, a
-further one lies within r ± t · s · √(1 + 1/R). Few references know s badly: two would have to allow for thirteen times
-what they show. So s² is a weighted mean of the references' own variance, with R − 1 degrees of freedom, and of the
-variance that this benchmark's retrained models have, with ``PRIOR_FREEDOM`` (the moderated t-test of Smyth 2004,
-Statistical Applications in Genetics and Molecular Biology 3(1), the prior taken from recorded runs).
+Retrained models of different seeds differ from each other. Given R of them with mean r and standard deviation s, a
+further one lies within r ± t · s · √(1 + 1/R). A few models estimate s poorly: for two, t is about thirteen. So s² is
+a weighted mean of two variances: that of the given models, with R − 1 degrees of freedom, and that of this
+benchmark's retrained models, with ``PRIOR_FREEDOM`` degrees of freedom. This is the moderated t-test of Smyth 2004
+(Statistical Applications in Genetics and Molecular Biology 3(1)) with a prior from recorded runs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from scipy.special import stdtr, stdtrit
 
-from unlearn_bench.report.audit import Measured
+from unlearn_bench.auditing.results import Measured
 
-LEVEL = 0.05  # how often an honestly retrained model may be called distinguishable
+LEVEL = 0.05  # the share of honestly retrained models that may be called distinguishable
 PRIOR_FREEDOM = 4
-# Standard deviation over seeds of retrained models, in the metric's unit: digits, five forget sets, thirty seeds
-# (results/demo-runs-30-seeds.csv, printed by benchmarks/audit_calibration.py).
+# Standard deviation of retrained models over seeds, in the metric's unit, from five forget sets of digits and thirty
+# seeds (results/demo-runs-30-seeds.csv, printed by benchmarks/audit_calibration.py).
 PRIOR_SPREAD = {
     "da": 0.0103,
     "lp_forget": 4.21,
@@ -31,20 +31,20 @@ PRIOR_SPREAD = {
     "acc_retain": 0.689,
     "mia": 0.0657,
 }
-OTHER_SPREAD = {"%": 2.0, "": 0.05}  # by unit, of metrics that are not among these
-TOLERANCE = {"%": 1.0, "": 0.01}  # by unit: a difference that a rounding of a table would hide
+OTHER_SPREAD = {"%": 2.0, "": 0.05}  # by unit, for all other metrics
+TOLERANCE = {"%": 1.0, "": 0.01}  # by unit: a difference that the rounding of a table hides
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model in one metric, against the retrained models and the original.
+    """A model compared with the retrained models and the original in one metric.
 
     Attributes:
-        metric: its values.
-        difference: the model's value less the mean of the retrained models.
-        p: of a retrained model's difference being as large or larger, this metric alone.
-        visible: the smallest difference that all metrics together would call significant.
-        way: how far the value is from the original's (0) to the retrained models' (1); None where these agree.
+        metric: the values of all models.
+        difference: the model's value minus the mean of the retrained models, in the metric's unit.
+        p: probability that a retrained model differs by as much or more, in this metric alone.
+        visible: the smallest significant difference when all metrics are tested together.
+        way: position of the value between the original's (0) and the retrained models' (1); None if these are equal.
     """
 
     metric: Measured
@@ -54,20 +54,20 @@ class Comparison:
     way: float | None
 
     @property
-    def tells(self) -> bool:
-        """Whether the metric would call the original model distinguishable from retrained."""
+    def is_sensitive(self) -> bool:
+        """Whether the original model differs significantly from the retrained models in this metric."""
         return abs(self.metric.original - statistics.fmean(self.metric.retrained)) > self.visible
 
 
 def compare(metrics: Sequence[Measured], prior: Mapping[str, float] = PRIOR_SPREAD) -> list[Comparison]:
-    """Returns the comparison of every metric; each has the same retrained models, at least one."""
+    """Returns the comparison of every metric; all have the same retrained models, at least one."""
     compared = []
     for metric in metrics:
         references = metric.retrained
         own = len(references) - 1
-        known = prior.get(metric.name, OTHER_SPREAD.get(metric.unit, OTHER_SPREAD[""]))
+        prior_spread = prior.get(metric.name, OTHER_SPREAD.get(metric.unit, OTHER_SPREAD[""]))
         variance = statistics.variance(references) if own else 0.0
-        spread = math.sqrt((PRIOR_FREEDOM * known**2 + own * variance) / (PRIOR_FREEDOM + own))
+        spread = math.sqrt((PRIOR_FREEDOM * prior_spread**2 + own * variance) / (PRIOR_FREEDOM + own))
         spread = max(spread, metric.resolution)
         error = spread * math.sqrt(1 + 1 / len(references))
         mean = statistics.fmean(references)
@@ -86,17 +86,16 @@ def compare(metrics: Sequence[Measured], prior: Mapping[str, float] = PRIOR_SPRE
 
 
 def joint_p(compared: Sequence[Comparison]) -> float:
-    """Returns the p-value of all metrics together: the smallest, by Bonferroni."""
-    return min(1.0, len(compared) * min(each.p for each in compared))
+    """Returns the p-value of all metrics together: the smallest one with Bonferroni's correction."""
+    return min(1.0, len(compared) * min(comparison.p for comparison in compared))
 
 
 def way_of(compared: Sequence[Comparison]) -> float:
-    """Returns how far these metrics are from the original (0) to retrained (1): the mean, weighted by what each sees.
+    """Returns the weighted mean position of these metrics between the original (0) and the retrained models (1).
 
-    The weight is the square of the distance from original to retrained in units of the smallest visible difference.
+    The weight of a metric is the square of the distance between original and retrained, in units of its smallest
+    significant difference.
     """
-    weighed = [
-        ((each.metric.original - statistics.fmean(each.metric.retrained)) / each.visible) ** 2 for each in compared
-    ]
-    total = sum(weighed)
-    return sum(weight * each.way for weight, each in zip(weighed, compared, strict=True) if each.way) / total
+    weights = [((c.metric.original - statistics.fmean(c.metric.retrained)) / c.visible) ** 2 for c in compared]
+    weighted = [weight * c.way for weight, c in zip(weights, compared, strict=True) if c.way]
+    return sum(weighted) / sum(weights)

@@ -1,4 +1,4 @@
-"""From measured values to a verdict in words, each with its evidence. Nothing here is a proof of deletion."""
+"""Derives a verdict from measured values, with its evidence. No verdict is a proof of deletion."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from unlearn_bench.auditing.comparison import LEVEL, PRIOR_SPREAD, TOLERANCE, Comparison, compare, joint_p, way_of
-from unlearn_bench.report.audit import Judgement, Measured, Verdict
+from unlearn_bench.auditing.results import Judgement, Measured, Verdict
 
-LITTLE_SKILL = 2.0  # times the accuracy of a guess: below it, a model has learned hardly anything
-DAMAGE = 5.0  # points of retained accuracy whose loss is named
+LITTLE_SKILL = 2.0  # a model below this multiple of the accuracy of guessing has learned almost nothing
+DAMAGE = 5.0  # a loss of retained accuracy above this many percentage points is reported
 
 VERDICTS: dict[Verdict, str] = {
-    "unchanged": "Unchanged: the model behaves as the original does.",
-    "only the outputs": "Only the outputs changed: the features tell the forget set apart as the original's do.",
+    "unchanged": "Unchanged: the model behaves like the original.",
+    "only the outputs": "Only the outputs changed: the features separate the forget set as the original's do.",
     "distinguishable": "Distinguishable from retrained",
     "indistinguishable": "Indistinguishable from retrained at this sample",
-    "cannot tell": "These pieces cannot tell whether the model is like a retrained one.",
+    "cannot tell": "Cannot tell from these files whether the model is like a retrained one.",
 }
 ERROR_RATE = (
-    "An honestly retrained model is called distinguishable in at most 5 % of audits, as far as the seeds of retrained "
-    "models differ here about as much as their own spread and this benchmark's say."
+    "At most 5 % of honestly retrained models are called distinguishable. This assumes that retrained models vary with "
+    "the seed about as much as the given ones and those of this benchmark do."
 )
 
 
@@ -33,123 +33,123 @@ def judge(
     classes: int | None = None,
     prior: Mapping[str, float] = PRIOR_SPREAD,
 ) -> Judgement:
-    """Returns the verdict.
+    """Returns the verdict with its evidence.
 
-    With two retrained models or more, the model is compared with their distribution in all metrics together, see
-    :mod:`unlearn_bench.auditing.comparison`. ``indistinguishable`` needs more than no significant difference: a metric
-    of the features must be able to tell the original from retrained, and the features must lie nearer to retrained.
-    One retrained model shows no spread, so nothing is called indistinguishable from it. Without one, only whether a
-    metric left the original's value can be read.
+    With two or more retrained models, the model is compared with their distribution in all metrics together, see
+    :mod:`unlearn_bench.auditing.comparison`. The verdict ``indistinguishable`` also requires that a metric of the
+    features separates the original from the retrained models, and that the features lie nearer to the retrained ones.
+    One retrained model shows no spread, so the verdict is never ``indistinguishable`` with it. Without a retrained
+    model, the metrics only show whether a value differs from the original's.
 
     Args:
         measured: the metrics.
-        moved: tensors in which the unlearned model differs from the original.
+        moved: names of the tensors that differ between the unlearned model and the original.
         references: number of retrained models.
-        head: name of the layer that makes the logits; empty where it is not known.
-        is_class: whether the forget set is whole classes.
-        classes: how many there are, which says how often a guess is right; None where that is not known.
-        prior: spread over seeds of retrained models, by metric, that is blended with the references' own.
+        head: name of the layer that makes the logits; empty if it is not known.
+        is_class: whether the forget set consists of whole classes.
+        classes: number of classes, which gives the accuracy of guessing; None if it is not known.
+        prior: standard deviation over seeds of retrained models, by metric; combined with that of the given models.
     """
-    about = [each for each in measured if each.about == "forget"]
+    about = [metric for metric in measured if metric.about == "forget"]
     evidence: list[str] = []
     if not moved:
-        return Judgement("unchanged", VERDICTS["unchanged"], ("Both files hold the same weights, bit for bit.",))
+        return Judgement("unchanged", VERDICTS["unchanged"], ("Both files contain the same weights, bit for bit.",))
     if head and all(name.startswith(f"{head}.") for name in moved):
-        evidence.append(f"Only {head} was changed, so the features are the original's by construction.")
+        evidence.append(f"Only {head} changed, so the features are those of the original.")
     if classes is not None:
         evidence += _of_little_skill(measured, classes)
-    left = {
-        reads: [each for each in about if each.reads == reads and _has_left(each)] for reads in ("features", "logits")
+    changed = {
+        reads: [metric for metric in about if metric.reads == reads and _has_changed(metric)]
+        for reads in ("features", "logits")
     }
     words: str | None = None
     p: float | None = None
-    if not left["features"]:
-        verdict: Verdict = "only the outputs" if left["logits"] else "unchanged"
-        evidence += [_against_original(each) for each in about]
+    if not changed["features"]:
+        verdict: Verdict = "only the outputs" if changed["logits"] else "unchanged"
+        evidence += [_against_original(metric) for metric in about]
     elif references:
         compared = compare(measured, prior)
         p = joint_p(compared)
         verdict, words = _against_retrained(compared, p, references)
-        evidence += [_line(each) for each in compared]
-        evidence.append(ERROR_RATE if references > 1 else "One retrained model shows no spread: give two or more.")
+        evidence += [_line(comparison) for comparison in compared]
+        evidence.append(ERROR_RATE if references > 1 else "One retrained model shows no spread. Give two or more.")
     else:
         verdict = "cannot tell"
-        evidence += [_against_original(each) for each in about]
-        evidence.append("Without a retrained model only the change from the original is known: give two or more.")
-    bound = next((each for each in about if each.name == "acc_forget"), None)
-    if not references and is_class and bound is not None and bound.unlearned > TOLERANCE["%"]:
-        evidence.append(
-            f"Acc(D_f) is {bound.unlearned:.1f} %; a model retrained without the class never names it and is at 0."
-        )
+        evidence += [_against_original(metric) for metric in about]
+        evidence.append("Without a retrained model, only the change from the original is known. Give two or more.")
+    accuracy = next((metric for metric in about if metric.name == "acc_forget"), None)
+    if not references and is_class and accuracy is not None and accuracy.unlearned > TOLERANCE["%"]:
+        evidence.append(f"Acc(D_f) is {accuracy.unlearned:.1f} %; for a model retrained without the class it is 0 %.")
     return Judgement(verdict, words or VERDICTS[verdict], (*evidence, *_damage(measured, references)), p)
 
 
 def _against_retrained(compared: Sequence[Comparison], p: float, references: int) -> tuple[Verdict, str | None]:
-    """Returns the verdict, and the sentence where it has figures."""
-    features = [each for each in compared if each.metric.reads == "features" and each.metric.about == "forget"]
-    if not any(each.tells for each in features):
+    """Returns the verdict, and its sentence if that contains numbers."""
+    features = [c for c in compared if c.metric.reads == "features" and c.metric.about == "forget"]
+    if not any(comparison.is_sensitive for comparison in features):
         return "cannot tell", (
-            "These pieces cannot tell: no metric of the features would tell the original itself from the retrained "
-            "models. Give more retrained models or more images."
+            "Cannot tell: no metric of the features separates the original from the retrained models. Give more "
+            "retrained models or more images."
         )
     way = way_of(features)
-    far = f"the features are {max(0.0, way):.0%} of the way from original to retrained"
+    distance = f"the features are {max(0.0, way):.0%} of the way from original to retrained"
     if references > 1 and p < LEVEL:
-        different = ", ".join(each.metric.label for each in compared if len(compared) * each.p < LEVEL)
-        return "distinguishable", f"{VERDICTS['distinguishable']} in {different} (p = {p:.2g} of all metrics); {far}."
+        different = ", ".join(c.metric.label for c in compared if len(compared) * c.p < LEVEL)
+        where = f"{VERDICTS['distinguishable']} in {different}"
+        return "distinguishable", f"{where} (p = {p:.2g} over all metrics); {distance}."
     if references > 1 and way > 0.5:
         return "indistinguishable", (
-            f"{VERDICTS['indistinguishable']}: no metric differs significantly (p = {p:.2g} of all metrics). Smaller "
-            "differences than those named below would not have shown."
+            f"{VERDICTS['indistinguishable']}: no metric differs significantly (p = {p:.2g} over all metrics). "
+            "Differences below those listed could not be detected."
         )
-    return "cannot tell", f"These pieces cannot tell whether the model is like a retrained one; {far}."
+    return "cannot tell", f"Cannot tell from these files whether the model is like a retrained one; {distance}."
 
 
-def _line(each: Comparison) -> str:
-    metric = each.metric
+def _line(comparison: Comparison) -> str:
+    metric = comparison.metric
     mean = statistics.fmean(metric.retrained)
-    way = "original and retrained agree" if each.way is None else f"{max(0.0, each.way):.0%} of the way"
+    way = "original and retrained are equal" if comparison.way is None else f"{max(0.0, comparison.way):.0%} of the way"
     return (
         f"{metric.label}: original {_number(metric.original, metric)}, unlearned {_number(metric.unlearned, metric)}, "
-        f"retrained {_number(mean, metric)}; {way}; p = {each.p:.2g}; a difference from "
-        f"{_number(each.visible, metric)} on would have shown."
+        f"retrained {_number(mean, metric)}; {way}; p = {comparison.p:.2g}; differences of "
+        f"{_number(comparison.visible, metric)} or more are significant."
     )
 
 
-def _has_left(each: Measured) -> bool:
-    return abs(each.unlearned - each.original) > TOLERANCE.get(each.unit, TOLERANCE[""])
+def _has_changed(metric: Measured) -> bool:
+    return abs(metric.unlearned - metric.original) > TOLERANCE.get(metric.unit, TOLERANCE[""])
 
 
-def _against_original(each: Measured) -> str:
-    change = each.unlearned - each.original
-    how = f"{change:+.3g} {each.unit}".strip() if _has_left(each) else "as before"
-    return f"{each.label}: original {_number(each.original, each)}, unlearned {_number(each.unlearned, each)} ({how})."
+def _against_original(metric: Measured) -> str:
+    change = f"{metric.unlearned - metric.original:+.3g} {metric.unit}".strip() if _has_changed(metric) else "unchanged"
+    before, after = _number(metric.original, metric), _number(metric.unlearned, metric)
+    return f"{metric.label}: original {before}, unlearned {after} ({change})."
 
 
 def _of_little_skill(measured: Sequence[Measured], classes: int) -> list[str]:
-    """Returns a warning of each role whose models are hardly better than a guess: then little can be read at all."""
-    accuracy = next((each for each in measured if each.name == "acc_retain"), None)
+    """Returns a warning for each model that is hardly better than guessing: it is no basis for a comparison."""
+    accuracy = next((metric for metric in measured if metric.name == "acc_retain"), None)
     if accuracy is None:
         return []
     roles = {"original": (accuracy.original,), "retrained": accuracy.retrained}
     guess = 100 / classes
     return [
-        f"The {role} model names {value:.1f} % of the retained test images rightly, where a guess names {guess:.1f} %: "
-        "it has learned hardly anything, and what is compared with it says little."
-        for role, found in roles.items()
-        for value in found
+        f"The {role} model classifies {value:.1f} % of the retained test images correctly, where guessing gives "
+        f"{guess:.1f} %. It has learned almost nothing, so a comparison with it shows little."
+        for role, values in roles.items()
+        for value in values
         if value < LITTLE_SKILL * guess
     ]
 
 
 def _damage(measured: Sequence[Measured], references: int) -> list[str]:
-    found = []
-    for each in (each for each in measured if each.about == "retain"):
-        against = statistics.fmean(each.retrained) if references else each.original
-        if against - each.unlearned > DAMAGE:
-            whom = "the retrained model" if references else "the original"
-            found.append(f"The price: {each.label} is {against - each.unlearned:.1f} points below {whom}.")
-    return found
+    sentences = []
+    for metric in (metric for metric in measured if metric.about == "retain"):
+        expected = statistics.fmean(metric.retrained) if references else metric.original
+        if expected - metric.unlearned > DAMAGE:
+            model = "the retrained model" if references else "the original"
+            sentences.append(f"Damage: {metric.label} is {expected - metric.unlearned:.1f} points below {model}.")
+    return sentences
 
 
 def _number(value: float, measured: Measured) -> str:

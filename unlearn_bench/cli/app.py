@@ -1,4 +1,4 @@
-"""The application that the command files add themselves to."""
+"""The typer application that every command file adds its command to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-METHODS = Path(__file__).parent.parent / "methods"
+METHODS_FOLDER = Path(__file__).parent.parent / "methods"
 
 
 class MethodCommand(TyperCommand):
-    """``unlearn-bench METHOD``: ``run --method METHOD``, whose help is the method's exact recipe."""
+    """``unlearn-bench METHOD``: the same as ``run --method METHOD``, with the method's recipe as its help."""
 
     method = ""
 
@@ -24,21 +24,25 @@ class MethodCommand(TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         """Returns the recipe, and below it the options of ``run``."""
-        from unlearn_bench.catalogue import describe_entry
-        from unlearn_bench.config import load
+        from unlearn_bench.cli.catalogue import describe_entry
+        from unlearn_bench.config.benchmarks import load
 
-        usual = super().get_help(ctx)
-        return f"{describe_entry(self.method, load())}\n\nHyper-parameters are given by --set NAME=VALUE.\n\n{usual}"
+        options_help = super().get_help(ctx)
+        recipe = describe_entry(self.method, load())
+        return f"{recipe}\n\nSet a hyper-parameter with --set NAME=VALUE.\n\n{options_help}"
 
 
-class Commands(TyperGroup):
-    """The commands, and every method of ours as one."""
+class CommandGroup(TyperGroup):
+    """All commands; each method in ``methods/`` is also a command."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Returns a command by its name; of a method, found by its file so that nothing slow is imported."""
-        found = super().get_command(ctx, cmd_name)
-        if found is not None or not cmd_name.isidentifier() or not (METHODS / f"{cmd_name}.py").is_file():
-            return found
+        """Returns the command of that name, or None.
+
+        A method is recognised by its file name, because importing the methods would import torch.
+        """
+        command = super().get_command(ctx, cmd_name)
+        if command is not None or not cmd_name.isidentifier() or not (METHODS_FOLDER / f"{cmd_name}.py").is_file():
+            return command
         run: Any = copy.copy(super().get_command(ctx, "run"))
         run.__class__ = MethodCommand
         run.method, run.name = cmd_name, cmd_name
@@ -48,7 +52,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     name="unlearn-bench",
-    cls=Commands,
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -57,7 +61,7 @@ app = typer.Typer(
 
 
 class Debugging:
-    """Whether a traceback is shown of every error."""
+    """Whether an error shows its traceback; ``--debug`` turns it on."""
 
     on = False
 
@@ -66,5 +70,5 @@ class Debugging:
 def common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
 ) -> None:
-    """Measure whether a model forgot as if it had been retrained without the forget set."""
+    """Measure whether a model has forgotten as if it had been retrained without the forget set."""
     Debugging.on = debug

@@ -1,4 +1,4 @@
-"""The options that commands share, one annotation each."""
+"""The options that several commands share: one annotated type per option."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from unlearn_bench.registry import load_plugin
+from unlearn_bench.core.registry import load_plugin
+
+MAX_INTEGER = 2**63 - 1  # the largest integer that the database can store
 
 
 def _load_plugins(files: list[Path] | None) -> list[Path] | None:
@@ -15,68 +17,93 @@ def _load_plugins(files: list[Path] | None) -> list[Path] | None:
     return files
 
 
-def _names(kind: str) -> Callable[[str], list[str]]:
-    """Returns what completes a word by the names that benchmarks.yaml has of a kind: nothing slow is imported."""
+def complete_names(kind: str) -> Callable[[str], list[str]]:
+    """Returns a function that completes a word with the names of benchmarks.yaml, such as its ``tables``.
+
+    It reads only that file, so that completion does not import torch.
+    """
 
     def complete(incomplete: str) -> list[str]:
-        from unlearn_bench.config import load
+        from unlearn_bench.config.benchmarks import load
 
         return [name for name in getattr(load(), kind) if name.startswith(incomplete)]
 
     return complete
 
 
-Config = Annotated[Path | None, typer.Option("--config", help="benchmarks.yaml; default: the nearest upwards.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Path to benchmarks.yaml; default: the nearest one in this folder or a parent."),
+]
 Db = Annotated[
     str | None,
-    typer.Option("--db", help="Database URL; default: UNLEARN_BENCH_DB, else results/runs.sqlite by benchmarks.yaml."),
+    typer.Option(
+        "--db", help="Database URL; default: UNLEARN_BENCH_DB, else results/runs.sqlite next to benchmarks.yaml."
+    ),
 ]
 Profile = Annotated[
-    str | None, typer.Option("--profile", help="Scale: demo, small, paper.", autocompletion=_names("profiles"))
+    str | None,
+    typer.Option(
+        "--profile",
+        help="Scale of the experiments: demo, small or paper.",
+        autocompletion=complete_names("profiles"),
+    ),
 ]
-Dataset = Annotated[str | None, typer.Option("--dataset", help="digits, cifar10 or folder:PATH.")]
-Setting = Annotated[str | None, typer.Option("--setting", help="What a forget set is; see `list settings`.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option("--dataset", help="A data set: digits, cifar10, folder:PATH, …; see `list datasets`."),
+]
+Scenario = Annotated[str | None, typer.Option("--scenario", help="The kind of forget set; see `list scenarios`.")]
 Forget = Annotated[
-    list[str] | None, typer.Option("--forget", help="Forget set: a class (3 or cat), classes (3,5). Repeatable.")
+    list[str] | None, typer.Option("--forget", help="Forget set: a class (3 or cat) or classes (3,5). Repeatable.")
 ]
 Then = Annotated[
     list[str] | None,
-    typer.Option("--then", help="A later request: starts from the model after the one before. Repeatable."),
+    typer.Option(
+        "--then", help="A later forget request; it starts from the model that the request before made. Repeatable."
+    ),
 ]
-MOST = 2**63 - 1  # what a database's integers hold
-Seed = Annotated[list[int] | None, typer.Option("--seed", min=0, max=MOST, help="Seed of a configuration. Repeatable.")]
+Seed = Annotated[
+    list[int] | None, typer.Option("--seed", min=0, max=MAX_INTEGER, help="Seed of a configuration. Repeatable.")
+]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of data sets; default: UNLEARN_BENCH_DATA, else data/ by benchmarks.yaml."),
+    typer.Option("--data", help="Data set folder; default: UNLEARN_BENCH_DATA, else data/ next to benchmarks.yaml."),
 ]
-Download = Annotated[bool, typer.Option("--download", help="Fetch a missing data set, checksum verified.")]
+Download = Annotated[bool, typer.Option("--download", help="Download a missing data set, and verify its checksum.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Precision = Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16, for training.")]
+Precision = Annotated[str | None, typer.Option("--precision", help="Precision of training: float32 or bfloat16.")]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Runs at a time; default: cores on a CPU, else 1.")
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Number of runs at the same time; default: the number of cores on a CPU, else 1."
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Tables = Annotated[
     list[str] | None,
     typer.Option(
         "--table",
-        help="A table of benchmarks.yaml; see `list tables`. With --html: repeatable.",
-        autocompletion=_names("tables"),
+        help="A table of benchmarks.yaml; see `list tables`. Repeatable with --html.",
+        autocompletion=complete_names("tables"),
     ),
 ]
 Table = Annotated[
     str | None,
-    typer.Option("--table", help="A table of benchmarks.yaml; see `list tables`.", autocompletion=_names("tables")),
+    typer.Option(
+        "--table", help="A table of benchmarks.yaml; see `list tables`.", autocompletion=complete_names("tables")
+    ),
 ]
-Format = Annotated[str, typer.Option("--format", help="text, markdown, latex, csv or json.")]
+Format = Annotated[str, typer.Option("--format", help="Output format: text, markdown, latex, csv or json.")]
 Output = Annotated[Path | None, typer.Option("--output", help="Write to this file instead of the screen.")]
 Plugin = Annotated[
     list[Path] | None,
     typer.Option(
-        "--plugin", help="A Python file with methods or metrics of yours. Repeatable.", callback=_load_plugins
+        "--plugin", help="A Python file with your own methods or metrics. Repeatable.", callback=_load_plugins
     ),
 ]
 Options = Annotated[
-    Path | None, typer.Option("--options", help="A file of options that `tune` wrote, in place of the profile's.")
+    Path | None,
+    typer.Option("--options", help="A file of options that `tune` wrote; it replaces the options of the profile."),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, NAME=VALUE. Repeatable.")]

@@ -1,6 +1,6 @@
-"""Images in memory: data sets, what readers return, and the split of a data set by a forget set.
+"""Images in memory: data sets, the splits that readers return, and the division of a data set by a forget set.
 
-A reader (one file each beside this one) returns :class:`Splits` as it finds them; ``loading`` makes a :class:`Dataset`.
+A reader (one file each in this folder) returns :class:`Splits` in any order; ``loading`` makes a :class:`Dataset`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from unlearn_bench.progress import Progress, silent
-from unlearn_bench.registry import Entry, Registry
+from unlearn_bench.core.progress import Progress, silent
+from unlearn_bench.core.registry import Entry, Registry
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ class Images:
     Attributes:
         pixels: (N, C, H, W) uint8.
         labels: (N,) int64, on the device of ``pixels``.
-        fine: (N,) int64, finer labels within ``labels`` where a data set has them, likewise.
+        fine: (N,) int64, finer labels within ``labels``, on the same device; None if the data set has none.
     """
 
     pixels: Tensor
@@ -66,15 +66,15 @@ class Dataset:
     """A data set in canonical order.
 
     Attributes:
-        name: as it stands in the record.
+        name: the name in the database.
         train, test: the two splits.
-        test_images: their number, of which :meth:`without_test` leaves none.
+        test_images: number of test images; :meth:`without_test` keeps this number.
         classes: names of the classes, by label.
-        fine_classes: names of the finer classes, where the images have finer labels.
-        digest: content hash of both splits: shape, pixels and labels; names and sources do not enter.
-        mean, std: per channel over the training pixels scaled to [0, 1], for normalisation. They come from all of D,
-            the forget set included, for every model alike, so that one normalisation serves original and retrained.
-        places: the files or folders that it was read from, where it has some of its own.
+        fine_classes: names of the finer classes, if the images have finer labels.
+        digest: content hash of both splits: shape, pixels and labels, without names and sources.
+        mean, std: per channel over the training pixels scaled to [0, 1], for normalisation. They are computed from all
+            of D, including the forget set, so that original and retrained models share one normalisation.
+        paths: the files or folders that the data set was read from; empty for a data set that comes with a package.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Dataset:
     std: tuple[float, ...]
     fine_classes: tuple[str, ...] = ()
     test_images: int = 0
-    places: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -94,7 +94,7 @@ class Dataset:
         return int(self.train.pixels.shape[1])
 
     def without_test(self) -> Dataset:
-        """Returns the data set with an empty test split, for work that must not read it."""
+        """Returns the data set with an empty test split, for code that must not read test images."""
         return replace(self, test=self.test[torch.zeros(0, dtype=torch.int64)])
 
     def to(self, device: torch.device | str) -> Dataset:
@@ -104,13 +104,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a reader found.
+    """The training and the test split that a reader returns.
 
     Attributes:
         train_pixels, test_pixels: (N, C, H, W) uint8.
         train_labels, test_labels: (N,) int64.
         classes: names of the classes, by label.
-        train_fine, test_fine: (N,) int64, finer labels, where there are some.
+        train_fine, test_fine: (N,) int64, finer labels; None if there are none.
         fine_classes: names of the finer classes.
     """
 
@@ -129,15 +129,15 @@ class ForgetSplit:
     """A data set divided by a forget set.
 
     Attributes:
-        name: the one spelling of the forget set in the record, however the user spelled it.
+        name: the canonical spelling of the forget set, which the database stores.
         forget: (M,) int64, sorted positions of D_f in the training split.
-        test_forget: (N_test,) bool, the test images that belong with D_f.
-        test_retain: likewise, with D_r.
-        classes: the labels forgotten as a whole; empty where the forget set is no class.
-        train: D, the training images; of a backdoor the poisoned ones among them.
-        triggered: of a backdoor, the test images with the trigger, under their true labels.
-        target: of a backdoor, the label that the trigger stands for.
-        earlier: (L,) int64, of a sequence of requests the positions in ``forget`` that earlier ones asked for.
+        test_forget: (N_test,) bool, the test images that correspond to D_f.
+        test_retain: (N_test,) bool, the test images that correspond to D_r.
+        classes: the labels whose samples are all forgotten; empty if the forget set does not consist of whole classes.
+        train: D, the training images; in the scenario ``backdoor`` they include the poisoned images.
+        triggered: in the scenario ``backdoor``, the test images with the trigger and their true labels.
+        target: in the scenario ``backdoor``, the label of poisoned images.
+        earlier: (L,) int64, in a sequence of requests the positions in ``forget`` that earlier requests contain.
     """
 
     name: str
@@ -153,18 +153,18 @@ class ForgetSplit:
     @property
     def is_forget(self) -> Tensor:
         """(N,) bool, on the CPU: whether each training image is in D_f."""
-        members = torch.zeros(len(self.train), dtype=torch.bool)
-        members[self.forget] = True
-        return members
+        mask = torch.zeros(len(self.train), dtype=torch.bool)
+        mask[self.forget] = True
+        return mask
 
     @property
     def request(self) -> Tensor:
-        """(M − L,) int64, sorted positions of what is asked for now: all of ``forget`` but of a sequence."""
+        """(M − L,) int64, sorted positions that the last request adds: ``forget`` without ``earlier``."""
         return self.forget[~torch.isin(self.forget, self.earlier)]
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the sorted positions, 64-bit little-endian, and of images that the setting changed or added."""
+        """SHA-256 of the sorted positions, 64-bit little-endian, and of images that the scenario changed or added."""
         content = hashlib.sha256(self.forget.numpy().astype("<i8").tobytes())
         if self.triggered is not None:
             for images in (self.train[self.forget], self.triggered):
@@ -174,13 +174,13 @@ class ForgetSplit:
 
 @dataclass(frozen=True)
 class Location:
-    """Where a reader looks.
+    """Where a reader searches for a data set.
 
     Attributes:
         folder: the folder of all data sets (``--data``).
         path: the part after the colon of ``folder:PATH``, empty otherwise.
-        download: whether the user asked for a download.
-        progress: told about decoding.
+        download: whether the reader may download missing files.
+        progress: called while images are decoded.
     """
 
     folder: Path
@@ -191,11 +191,12 @@ class Location:
 
 @dataclass(frozen=True)
 class DatasetReader(Entry):
-    """A reader with the files that it would read; a data set without files is not cached.
+    """A registered reader.
 
     Attributes:
-        is_official: whether its splits are as published, which may share images: the test's copies are then left out.
-            Who brings a folder is told of it instead.
+        files: returns the files that the reader would read; None for a data set without files, which is not cached.
+        is_official: whether the splits are as published. Published splits may share images; the copies in the test
+            split are then left out. Shared images in a user's own folder raise an error instead.
     """
 
     files: Callable[[Location], list[Path]] | None = None
@@ -208,7 +209,7 @@ datasets: Registry[DatasetReader] = Registry("dataset", __name__)
 def dataset(
     *, label: str, source: str, files: Callable[[Location], list[Path]] | None = None, is_official: bool = True
 ) -> Callable[[Callable[[Location], Splits]], Callable[[Location], Splits]]:
-    """Registers a reader under its function's name: a function from a location to :class:`Splits`."""
+    """Registers a function from a :class:`Location` to :class:`Splits` as a reader under its own name."""
 
     def register(function: Callable[[Location], Splits]) -> Callable[[Location], Splits]:
         datasets.add(DatasetReader(function.__name__, label, source, function, files, is_official))

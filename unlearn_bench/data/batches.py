@@ -1,6 +1,6 @@
-"""Mini-batches without a loader: the images stay on the device as uint8; shuffling, crops and normalisation are there.
+"""Mini-batches without a data loader: images stay on the device as uint8 and are shuffled, cropped, normalised there.
 
-Random numbers come from a CPU generator of a given seed, so that a GPU sees the same images in the same order.
+Random numbers come from a seeded CPU generator, so that a GPU sees the same images in the same order.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlearn_bench.core.errors import OptionError
 from unlearn_bench.data import Images
-from unlearn_bench.errors import OptionError
 
 PADDING = 4  # pixels on each side for the random crop, as in the usual recipe for CIFAR
 
@@ -29,9 +29,10 @@ class CropFlip:
 
     Attributes:
         padding: pixels added on each side before a crop of the image's size is taken at random.
-        fill: what is added: ``zeros``, or the image ``reflect``-ed at its edge, whose pixels are not repeated.
-        flip: ``random``: each image mirrored with probability one half, anew in every epoch. ``alternate``: a random
-            half of the images mirrored in the first, third, … epoch, the other half in the second, fourth, … epoch
+        fill: the added pixels: ``zeros``, or ``reflect`` for the image reflected at its edge without repeating the
+            edge's pixels.
+        flip: ``random``: each image is mirrored with probability one half, anew in every epoch. ``alternate``: a random
+            half of the images is mirrored in the first, third, … epoch, the other half in the second, fourth, …
             (Jordan 2024, section 3.6).
     """
 
@@ -41,10 +42,10 @@ class CropFlip:
 
 
 class Normalise:
-    """uint8 pixels to normalised floats: (x / 255 − mean) / std per channel."""
+    """Converts uint8 pixels to normalised floats: (x / 255 − mean) / std per channel."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        """``mean`` and ``std``: one number a channel, of pixels scaled to [0, 1]."""
+        """Takes ``mean`` and ``std``, one number per channel, of pixels scaled to [0, 1]."""
         self.mean = torch.tensor(mean).view(1, -1, 1, 1)
         self.std = torch.tensor(std).view(1, -1, 1, 1)
 
@@ -55,17 +56,17 @@ class Normalise:
 
 
 class Batches:
-    """Shuffled mini-batches, epoch after epoch: each iteration is one epoch, the last batch may be smaller.
+    """Shuffled mini-batches. Each iteration is one epoch; its last batch may be smaller.
 
     Args:
         images: on the device of the model.
         batch_size: at least 1.
-        seed: of the order and of the augmentation; the second epoch goes on where the first ended.
+        seed: of the order and of the augmentation; the second epoch continues the random numbers of the first.
         normalise: applied last.
         augment: ``none`` or ``crop_flip``.
-        how: of ``crop_flip``.
-        drawn: told how many images each batch takes.
-        augmented: told of each batch's pixels before augmentation and of the inputs made of them, where there is any.
+        drawn: called with the number of images of each batch.
+        augmented: called with each augmented batch: its pixels before augmentation, and the inputs made from them.
+        crop_flip: options of the augmentation ``crop_flip``.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Batches:
         augment: str,
         drawn: Callable[[int], None],
         augmented: Callable[[Tensor, Tensor], None] | None = None,
-        how: CropFlip = CropFlip(),
+        crop_flip: CropFlip = CropFlip(),
     ) -> None:
         self.images = images
         self.batch_size = batch_size
@@ -86,9 +87,9 @@ class Batches:
         self.augment = augment
         self.drawn = drawn
         self.augmented = augmented
-        self.how = how
+        self.crop_flip = crop_flip
         self.generator = torch.Generator().manual_seed(seed)
-        self._mirrored: Tensor | None = None  # (N,) bool, of the epoch that began last, where flips alternate
+        self._mirrored: Tensor | None = None  # (N,) bool, of the latest epoch, if flips alternate
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -97,14 +98,14 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (inputs (B, C, H, W) float32, labels (B,) int64)."""
         device = self.images.labels.device
-        mirrored = self._next_mirrored() if self.augment == "crop_flip" and self.how.flip == "alternate" else None
+        mirrored = self._next_mirrored() if self.augment == "crop_flip" and self.crop_flip.flip == "alternate" else None
         order = torch.randperm(len(self.images), generator=self.generator)
         for index in order.split(self.batch_size):
-            batch = self.images[_sent(index, device)]
+            batch = self.images[_to_device(index, device)]
             pixels = batch.pixels
             if self.augment == "crop_flip":
                 mirrors = None if mirrored is None else mirrored[index]
-                pixels = crop_flip(pixels, self.generator, self.how, mirrors)
+                pixels = crop_flip(pixels, self.generator, self.crop_flip, mirrors)
             self.drawn(len(batch))
             x = self.normalise(pixels)
             if self.augmented is not None and self.augment != "none":
@@ -112,7 +113,7 @@ class Batches:
             yield x, batch.labels
 
     def _next_mirrored(self) -> Tensor:
-        """Returns which images are mirrored in the epoch that begins: drawn at the first, then turned round."""
+        """Returns which images the next epoch mirrors: a random half first, then the other half, in turn."""
         if self._mirrored is None:
             self._mirrored = torch.rand(len(self.images), generator=self.generator) < 0.5
         else:
@@ -121,37 +122,37 @@ class Batches:
 
 
 def crop_flip(
-    pixels: Tensor, generator: torch.Generator, how: CropFlip = CropFlip(), mirrored: Tensor | None = None
+    pixels: Tensor, generator: torch.Generator, options: CropFlip = CropFlip(), mirrored: Tensor | None = None
 ) -> Tensor:
-    """Returns each image cropped at random from its padded self, and mirrored or not.
+    """Returns a random crop of each padded image, mirrored or not.
 
     Args:
         pixels: (N, C, H, W) uint8.
         generator: on the CPU.
-        how: padding and fill.
-        mirrored: (N,) bool on the CPU, the images to mirror; None for each with probability one half.
+        options: padding and fill.
+        mirrored: (N,) bool on the CPU, the images to mirror; None to mirror each with probability one half.
 
     Returns:
         (N, C, H, W) uint8.
 
     Raises:
-        OptionError: reflected padding as wide or high as the image.
+        OptionError: reflected padding that is as wide or as high as the image, or larger.
     """
     n, channels, height, width = pixels.shape
-    padding, device = how.padding, pixels.device
-    if how.fill == "reflect" and padding >= min(height, width):
+    padding, device = options.padding, pixels.device
+    if options.fill == "reflect" and padding >= min(height, width):
         raise OptionError(
-            f"Images of {height}×{width} pixels cannot be reflected over {padding}. Set crop_padding to less than "
-            f"{min(height, width)}."
+            f"Images of {height}×{width} pixels are too small for reflected padding of {padding} pixels. Set "
+            f"crop_padding to less than {min(height, width)}."
         )
-    top = _sent(torch.randint(0, 2 * padding + 1, (n, 1), generator=generator), device)
-    left = _sent(torch.randint(0, 2 * padding + 1, (n, 1), generator=generator), device)
+    top = _to_device(torch.randint(0, 2 * padding + 1, (n, 1), generator=generator), device)
+    left = _to_device(torch.randint(0, 2 * padding + 1, (n, 1), generator=generator), device)
     if mirrored is None:
         mirrored = torch.rand(n, generator=generator) < 0.5
     rows = top + torch.arange(height, device=device)  # (n, H)
     columns = torch.arange(width, device=device).expand(n, width)
-    columns = left + torch.where(_sent(mirrored, device)[:, None], width - 1 - columns, columns)  # (n, W)
-    if how.fill == "zeros":
+    columns = left + torch.where(_to_device(mirrored, device)[:, None], width - 1 - columns, columns)  # (n, W)
+    if options.fill == "zeros":
         pixels = F.pad(pixels, (padding,) * 4)
     else:
         rows, columns = _reflected(rows - padding, height), _reflected(columns - padding, width)
@@ -161,10 +162,10 @@ def crop_flip(
 
 
 def _reflected(position: Tensor, size: int) -> Tensor:
-    """Returns positions within an image of ``size`` pixels, those outside reflected at the first or last pixel."""
+    """Returns positions in an image of ``size`` pixels; positions outside are reflected at the first or last pixel."""
     return size - 1 - (size - 1 - position.abs()).abs()
 
 
-def _sent(drawn: Tensor, device: torch.device) -> Tensor:
-    """Returns a tensor of the CPU on ``device``; nobody waits: the driver has its own copy before it returns."""
-    return drawn.to(device, non_blocking=True)
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Returns a CPU tensor on ``device`` without waiting: the driver copies the data before the call returns."""
+    return tensor.to(device, non_blocking=True)

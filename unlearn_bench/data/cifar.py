@@ -1,4 +1,4 @@
-"""Where CIFAR-10 and CIFAR-100 come from: public Parquet copies, or torchvision's layout and download."""
+"""Sources of CIFAR-10 and CIFAR-100: public Parquet copies, or torchvision's layout and download."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
+from unlearn_bench.core.errors import DataError
 from unlearn_bench.data import Labels, Location, Pixels
 from unlearn_bench.data.parquet import complete_shards, read_parquet
-from unlearn_bench.errors import DataError
 
 Part = tuple[Pixels, Labels]
 
 
 @dataclass(frozen=True)
 class Source:
-    """One of the two.
+    """The files of CIFAR-10 or of CIFAR-100.
 
     Attributes:
-        title: as people write it.
-        folder: of the Parquet copies, within the data folder.
+        title: the usual spelling of the name.
+        folder: folder of the Parquet copies in the data folder.
         label: the Parquet column of labels.
         layout: name of torchvision's class, which verifies checksums.
-        base_folder: of torchvision's layout.
-        members: names, as patterns, of the files of torchvision's layout.
+        base_folder: folder of torchvision's layout in the data folder.
+        members: patterns of the file names in torchvision's layout.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Source:
     members: tuple[str, ...]
 
     def files(self, location: Location) -> list[Path]:
-        """Returns the files that would be read.
+        """Returns the files that :meth:`read` would read.
 
         Raises:
             DataError: see :func:`unlearn_bench.data.parquet.complete_shards`.
@@ -47,10 +47,10 @@ class Source:
         return sorted(path for name in self.members for path in root.glob(name) if path.is_file())
 
     def read(self, location: Location) -> tuple[Part, Part]:
-        """Returns the training and the test split, both of one source: Parquet where it has both.
+        """Returns the training and the test split from one source: Parquet if it has both splits, else torchvision.
 
         Raises:
-            DataError: neither source is there, or it is damaged, or a Parquet shard is missing or there twice.
+            DataError: neither source exists, it is damaged, or a Parquet shard is missing or exists twice.
         """
         train, test = self._parquet(location, "train"), self._parquet(location, "test")
         if train and test:
@@ -66,17 +66,19 @@ class Source:
         return pixels, labels
 
     def _torchvision(self, location: Location, *, is_train: bool) -> Part:
-        # imported where it is needed: it takes a second, which no other source should wait for
-        from torchvision import datasets as offered
+        # imported here because it takes a second, which the other source does not need
+        from torchvision import datasets as torchvision_datasets
 
         try:
-            found = getattr(offered, self.layout)(location.folder, train=is_train, download=location.download)
+            split = getattr(torchvision_datasets, self.layout)(
+                location.folder, train=is_train, download=location.download
+            )
         except (RuntimeError, OSError) as problem:
             if location.download:
                 raise DataError(f"{self.title} could not be downloaded to {location.folder}: {problem}.") from None
             raise DataError(
                 f"No {self.title} in {location.folder}: expected {self.folder}/train-*.parquet and test-*.parquet, or "
-                f"an intact {self.base_folder}/. Name its folder with --data, or fetch it with --download."
+                f"an intact {self.base_folder}/. Give its folder with --data, or download it with --download."
             ) from None
-        pixels = found.data.transpose(0, 3, 1, 2)  # torchvision keeps (N, H, W, C)
-        return np.ascontiguousarray(pixels), np.asarray(found.targets, dtype=np.int64)
+        pixels = split.data.transpose(0, 3, 1, 2)  # torchvision stores (N, H, W, C)
+        return np.ascontiguousarray(pixels), np.asarray(split.targets, dtype=np.int64)

@@ -13,8 +13,8 @@ SOURCE = Source("CIFAR-10", "cifar10", "label", "CIFAR10", "cifar-10-batches-py"
 def cifar10(location: Location) -> Splits:
     """CIFAR-10: 50,000 training and 10,000 test images of 32×32 pixels in 10 classes.
 
-    Looked for in the data folder, in this order: ``cifar10/**/train-*.parquet`` and ``test-*.parquet`` (columns
-    ``img`` and ``label``), ``cifar-10-batches-py/`` (torchvision's layout, its checksums verified).
+    The reader searches the data folder in this order: ``cifar10/**/train-*.parquet`` and ``test-*.parquet`` (columns
+    ``img`` and ``label``), then ``cifar-10-batches-py/`` (torchvision's layout, with verified checksums).
     """
     train, test = SOURCE.read(location)
     return Splits(*train, *test, CLASSES)

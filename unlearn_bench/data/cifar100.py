@@ -1,4 +1,4 @@
-"""CIFAR-100, and CIFAR-20: the same images under their twenty superclasses. Parquet copies or torchvision's layout."""
+"""CIFAR-100 and CIFAR-20, the same images labelled with twenty superclasses: Parquet copies or torchvision's layout."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ SOURCE = Source("CIFAR-100", "cifar100", "fine_label", "CIFAR100", "cifar-100-py
 def cifar100(location: Location) -> Splits:
     """CIFAR-100: 50,000 training and 10,000 test images of 32×32 pixels in 100 classes.
 
-    Looked for in the data folder, in this order: ``cifar100/**/train-*.parquet`` and ``test-*.parquet`` (columns
-    ``img`` and ``fine_label``), ``cifar-100-python/`` (torchvision's layout, its checksums verified).
+    The reader searches the data folder in this order: ``cifar100/**/train-*.parquet`` and ``test-*.parquet`` (columns
+    ``img`` and ``fine_label``), then ``cifar-100-python/`` (torchvision's layout, with verified checksums).
     """
     train, test = SOURCE.read(location)
     return Splits(*train, *test, CLASSES)
@@ -51,7 +51,7 @@ def cifar100(location: Location) -> Splits:
 
 @dataset(label="CIFAR-20", source="Krizhevsky 2009", files=SOURCE.files)
 def cifar20(location: Location) -> Splits:
-    """CIFAR-100's images under its 20 superclasses, the 100 classes kept as finer labels; looked for as cifar100 is."""
+    """CIFAR-100 with its 20 superclasses as labels and its 100 classes as finer labels; reads the files of cifar100."""
     (pixels, fine), (test_pixels, test_fine) = SOURCE.read(location)
     coarse = np.array(COARSE, dtype=np.int64)
     return Splits(pixels, coarse[fine], test_pixels, coarse[test_fine], tuple(SUPERCLASSES), fine, test_fine, CLASSES)

@@ -1,4 +1,4 @@
-"""Image files to pixels: the usual formats by Pillow, several threads, one size for all."""
+"""Decodes image files of one size to pixels, with Pillow and several threads."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.progress import Progress
 from unlearn_bench.data import Pixels
-from unlearn_bench.errors import DataError
-from unlearn_bench.progress import Progress
 
 T = TypeVar("T")
-# what Pillow's readers raise on broken files, by what their formats are read with
+# what Pillow's readers raise on broken files: it depends on the library that reads the format
 BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, ZeroDivisionError),
     *(struct.error, zlib.error, RuntimeError, NotImplementedError, Image.DecompressionBombError),
 )
-# those that Pillow reads by itself: for EPS it would start Ghostscript
+# formats that Pillow reads without another program: for EPS it would start Ghostscript
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "TGA")
-MOST_PIXELS = 2**24  # of an image: far more than any classifier here takes
-DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # 16 bits a pixel
+MOST_PIXELS = 2**24  # in an image: far more than any classifier here accepts
+DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # 16 bits per pixel
 
 
 def decode(
@@ -34,40 +34,38 @@ def decode(
 ) -> Pixels:
     """Returns the images as pixels, in the order of ``sources``.
 
-    Grey images (8 or 16 bits throughout) keep one channel; if any image has colour, all become RGB. Of 16 bits, the
-    upper 8 are kept.
+    If all images are grey (8 or 16 bits), they keep one channel; if any image has colour, all become RGB. Of 16 bits,
+    the upper 8 are kept.
 
     Args:
-        sources: what ``read`` takes.
+        sources: arguments of ``read``, one per image.
         read: returns the bytes of one image file.
-        name: names the image at a position, for messages.
-        progress, task: told how many are decoded.
+        name: returns the name of the image at a position, for messages.
+        progress, task: ``progress`` is called with ``task`` and the number of decoded images.
 
     Returns:
         (N, C, H, W) uint8, C = 1 or 3.
 
     Raises:
-        DataError: an image that Pillow cannot read, one whose size differs from the first one's, or more pixels in all
-            than the machine's memory holds.
+        DataError: Pillow cannot read an image, an image differs in size from the first one, or all images together do
+            not fit into the machine's memory.
     """
     grey: list[bool] = []
     images: list[Pixels] = []
 
-    def one(position: int) -> tuple[Pixels, bool]:
+    def decode_at(position: int) -> tuple[Pixels, bool]:
         try:
             with Image.open(io.BytesIO(read(sources[position])), formats=FORMATS) as image:
                 _check_size(image)
                 return _rgb(image), image.mode in ("1", "L", *DEEP_GREY)
         except BROKEN as problem:
-            # Pillow's own text for an unknown format names nothing but an object in memory
-            reason = "no format that Pillow knows" if isinstance(problem, UnidentifiedImageError) else problem
-            raise DataError(
-                f"{name(position)} is not an image that can be read: {reason}. Remove or replace it."
-            ) from None
+            # Pillow's message for an unknown format contains only the address of an object
+            reason = "its format is unknown" if isinstance(problem, UnidentifiedImageError) else problem
+            raise DataError(f"{name(position)} cannot be read as an image: {reason}. Remove or replace it.") from None
 
-    _check_memory(one(0)[0], len(sources))
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        for position, (image, is_grey) in enumerate(pool.map(one, range(len(sources)), chunksize=256)):
+    _check_memory(decode_at(0)[0], len(sources))
+    with ThreadPoolExecutor() as pool:  # Pillow releases Python's lock while it decodes
+        for position, (image, is_grey) in enumerate(pool.map(decode_at, range(len(sources)), chunksize=256)):
             if images and image.shape != images[0].shape:
                 height, width = images[0].shape[:2]
                 raise DataError(
@@ -84,28 +82,28 @@ def decode(
 
 
 def _check_size(image: Image.Image) -> None:
-    """Checks an image before it is decoded. Raises ValueError for one that would take gigabytes, or no pixel at all."""
+    """Checks an image before it is decoded. Raises ValueError if it would take gigabytes of memory or has no pixels."""
     if not 0 < image.width * image.height <= MOST_PIXELS:
         raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {MOST_PIXELS:,}")
 
 
 def _check_memory(image: Pixels, count: int) -> None:
-    """Raises DataError where so many images of that size are more than the memory; nothing where that is not told."""
+    """Raises DataError if ``count`` images of this size exceed the memory; does nothing if its size is unknown."""
     if not hasattr(os, "sysconf"):
         return
-    needed, there = image.nbytes * count, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+    needed, available = image.nbytes * count, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
         raise DataError(
             f"{count:,} images of {image.shape[1]}×{image.shape[0]} pixels take {needed / 2**30:,.0f} GiB, and this "
-            f"machine has {there / 2**30:,.0f} GiB of memory. Resize them, or give fewer."
+            f"machine has {available / 2**30:,.0f} GiB of memory. Resize the images or use fewer."
         )
 
 
 def _rgb(image: Image.Image) -> Pixels:
-    """Returns (H, W, 3) uint8. Raises ValueError for pixels of unknown range, which Pillow would clip to 0 and 255."""
+    """Returns (H, W, 3) uint8. Raises ValueError if the pixels' range is unknown: Pillow would clip them to 0 … 255."""
     if image.mode in ("I", "F"):
         raise ValueError(
-            f"its pixels are 32-bit numbers (mode {image.mode}) of no known range; save it with 8 or 16 bits"
+            f"its pixels are 32-bit numbers (mode {image.mode}) of unknown range; save it with 8 or 16 bits"
         )
     if image.mode in DEEP_GREY:
         grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)

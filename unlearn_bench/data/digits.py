@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 grey images of 8×8 pixels, part of the package, no download."""
+"""scikit-learn's handwritten digits: 1,797 grey images of 8×8 pixels. They come with scikit-learn, without download."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ DIGITS = tuple(str(digit) for digit in range(10))
 PAIRS = tuple(f"{digit} or {digit + 1}" for digit in range(0, 10, 2))
 
 
-@dataset(label="Digits", source="Alpaydin and Kaynak 1998, UCI; as shipped with scikit-learn")
+@dataset(label="Digits", source="Alpaydin and Kaynak 1998, UCI; comes with scikit-learn")
 def digits(_location: Location) -> Splits:
-    """The handwritten digits with a stratified fixed split, a fifth of each class for the test.
+    """The handwritten digits with a fixed stratified split; a fifth of each class is the test split.
 
-    Grey values 0 to 16 become 0 to 255. scikit-learn ships no split; ours takes the images with the smallest hashes,
-    which needs no random generator and so never changes.
+    Grey values 0 to 16 become 0 to 255. scikit-learn has no split. The test split here consists of the images with the
+    smallest hashes; this needs no random generator, so the split never changes.
     """
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]  # (N, 1, 8, 8)
     return split_by_hash(pixels, bunch.target.astype(np.int64), DIGITS)
 
 
-@dataset(label="Digit pairs", source="a grouping of the digits, for subclass unlearning at the scale of a laptop")
+@dataset(label="Digit pairs", source="the digits in pairs, for subclass unlearning on a laptop")
 def digit_pairs(location: Location) -> Splits:
-    """The handwritten digits under five labels, 0 or 1, 2 or 3, …, 8 or 9; the digits are the finer labels."""
-    found = digits(location)
+    """The handwritten digits with five labels, 0 or 1, 2 or 3, …, 8 or 9; the digits are the finer labels."""
+    single = digits(location)
     return replace(
-        found,
-        train_labels=found.train_labels // 2,
-        test_labels=found.test_labels // 2,
+        single,
+        train_labels=single.train_labels // 2,
+        test_labels=single.test_labels // 2,
         classes=PAIRS,
-        train_fine=found.train_labels,
-        test_fine=found.test_labels,
+        train_fine=single.train_labels,
+        test_fine=single.test_labels,
         fine_classes=DIGITS,
     )

@@ -1,4 +1,4 @@
-"""The user's own images: a folder with a folder for each class (``folder:PATH``)."""
+"""Your own images: a folder that contains one folder per class (``folder:PATH``)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.spec import user_folder
 from unlearn_bench.data import Labels, Location, Pixels, Splits, dataset
 from unlearn_bench.data.decode import decode
 from unlearn_bench.data.loading import split_by_hash
-from unlearn_bench.errors import DataError
-from unlearn_bench.spec import user_folder
 
 TEST_NAMES = ("test", "val", "valid", "validation")
 
@@ -19,7 +19,7 @@ def _root(location: Location) -> Path:
     root = user_folder(location.path)
     if not location.path or not root.is_dir():
         raise DataError(
-            f"There is no folder '{location.path}'. Name one that holds a folder of images for each class: folder:PATH."
+            f"There is no folder '{location.path}'. Give a folder with one folder of images per class: folder:PATH."
         )
     return root
 
@@ -28,12 +28,13 @@ def _files(location: Location) -> list[Path]:
     return sorted(path for path in _root(location).rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-@dataset(label="Folder of class folders", source="the user's own", files=_files, is_official=False)
+@dataset(label="Folder of class folders", source="your own images", files=_files, is_official=False)
 def folder(location: Location) -> Splits:
     """The images of ``PATH/train/CLASS/*`` and ``PATH/test/CLASS/*``, all of one size.
 
-    They may be PNG, JPEG, BMP, GIF, TIFF, WebP, PPM or TGA. Without the two splits, ``PATH/CLASS/*`` is split: of each
-    class the fifth with the smallest hashes is the test. Labels follow the alphabetical order of the class folders.
+    Formats are PNG, JPEG, BMP, GIF, TIFF, WebP, PPM and TGA. Without the two splits, the reader splits
+    ``PATH/CLASS/*``: the fifth of each class with the smallest hashes is the test split. Labels follow the alphabetical
+    order of the class folders.
     """
     root = _root(location)
     train = root / "train"
@@ -41,12 +42,12 @@ def folder(location: Location) -> Splits:
     if train.is_dir() and test is not None:
         classes = _class_names(train)
         if _class_names(test) != classes:
-            raise DataError(f"{train} and {test} hold different class folders. Give both the same ones.")
+            raise DataError(f"{train} and {test} contain different class folders. Give both the same class folders.")
         train_part, test_part = _read(train, classes, location), _read(test, classes, location)
         if train_part[0].shape[1:] != test_part[0].shape[1:]:
             raise DataError(
-                f"Images of {train} have the shape {train_part[0].shape[1:]}, of {test} {test_part[0].shape[1:]}. "
-                "Give both one size and one colour mode."
+                f"Images in {train} have the shape {train_part[0].shape[1:]}, images in {test} have the shape "
+                f"{test_part[0].shape[1:]}. Convert all images to one size and one colour mode."
             )
         return Splits(*train_part, *test_part, classes)
     classes = _class_names(root)
@@ -56,7 +57,9 @@ def folder(location: Location) -> Splits:
 def _class_names(root: Path) -> tuple[str, ...]:
     names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(names) < 2:
-        raise DataError(f"{root} holds {len(names)} class folders, expected at least 2: PATH/CLASS/image.png.")
+        raise DataError(
+            f"{root} contains {len(names)} class folders, expected at least 2. Store images as PATH/CLASS/image.png."
+        )
     return tuple(names)
 
 
@@ -66,7 +69,7 @@ def _read(root: Path, classes: tuple[str, ...], location: Location) -> tuple[Pix
     for label, name in enumerate(classes):
         members = [path for path in sorted((root / name).iterdir()) if path.is_file() and not path.name.startswith(".")]
         if not members:
-            raise DataError(f"The class folder {root / name} holds no images. Add images or remove it.")
+            raise DataError(f"The class folder {root / name} contains no images. Add images or remove the folder.")
         files += members
         labels += [label] * len(members)
     task = f"decode {root.name}"

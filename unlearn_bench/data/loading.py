@@ -1,7 +1,7 @@
-"""From a name to a data set: read, put in canonical order, hashed, cached, thinned.
+"""Loads a data set by its name: reads it, sorts it into canonical order, hashes it and selects a subset.
 
-The order is that of each image's hash, so neither the source nor its file order changes the content hash or any number
-that follows.
+The canonical order is the order of the images' hashes, so neither the source nor its file order changes the content
+hash or any result.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.progress import Progress, silent
+from unlearn_bench.core.spec import recorded_name
 from unlearn_bench.data import Dataset, DatasetReader, Images, Labels, Location, Pixels, Splits, datasets
-from unlearn_bench.errors import DataError
-from unlearn_bench.progress import Progress, silent
-from unlearn_bench.spec import recorded_name
 
 LONGEST_NAME = 200  # characters of a class name
 
@@ -33,71 +33,73 @@ def load(
     download: bool = False,
     progress: Progress = silent,
 ) -> Dataset:
-    """Returns the data set of that name in canonical order, thinned to the first images of each class if asked.
+    """Returns the data set of that name in canonical order, or the first images of each class.
 
     Args:
         name: ``digits``, ``cifar10``, ``folder:PATH``.
-        folder: where data sets lie, each source in its own layout (see the readers).
-        train_per_class, test_per_class: images of each class to keep. The canonical order is that of hashes, so the
-            first ones are as good as a random choice, and the same on every machine.
-        download: whether a reader may fetch what is missing.
-        progress: told about long work.
+        folder: folder of all data sets, each in the layout of its reader.
+        train_per_class, test_per_class: images of each class to keep; None for all. The order is that of hashes, so the
+            first images are as good as a random choice, and they are the same on every machine.
+        download: whether a reader may download missing files.
+        progress: called during long work.
 
     Raises:
         UnknownNameError: no such data set.
-        DataError: images missing or unreadable, too few of a class, or the same image in both splits.
+        DataError: images are missing or unreadable, a class has too few, or an image is in both splits.
     """
-    from unlearn_bench.data.cache import cached  # which needs ``canonical`` of this file
+    from unlearn_bench.data.cache import cached  # imported here because it imports ``canonical`` from this file
 
     kind, _, path = name.partition(":")
     reader = datasets.get(kind)
     recorded = recorded_name(name)
     try:
-        found = cached(reader, Location(folder, path, download, progress))
+        splits = cached(reader, Location(folder, path, download, progress))
     except OSError as problem:
-        raise DataError(f"{name} cannot be read: {problem.strerror}: {problem.filename}. Mend that.") from None
-    train, test = (_images(found, split) for split in ("train", "test"))
-    train = _thin(train, train_per_class, found.classes, "training")
-    test = _thin(test, test_per_class, found.classes, "test")
+        raise DataError(
+            f"{name} cannot be read: {problem.strerror}: {problem.filename}. Check the file and its permissions."
+        ) from None
+    train, test = (_images(splits, split) for split in ("train", "test"))
+    train = _thin(train, train_per_class, splits.classes, "training")
+    test = _thin(test, test_per_class, splits.classes, "test")
     scaled = train.pixels.float().div_(255)
     return Dataset(
         name=recorded,
         train=train,
         test=test,
-        classes=found.classes,
+        classes=splits.classes,
         digest=_digest(train, test),
         mean=tuple(scaled.mean(dim=(0, 2, 3)).tolist()),
-        # a channel without contrast is left as it is rather than divided by zero
+        # a channel without contrast is divided by 1 instead of 0
         std=tuple(s if s > 0 else 1.0 for s in scaled.std(dim=(0, 2, 3)).tolist()),
-        fine_classes=found.fine_classes,
+        fine_classes=splits.fine_classes,
         test_images=len(test),
-        places=_places(reader, Location(folder, path)),
+        paths=_paths(reader, Location(folder, path)),
     )
 
 
 def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
-    """Returns the splits with their images in order of their hashes.
+    """Returns the splits with their images sorted by their hashes.
 
     Args:
-        splits: as read.
-        drop_overlap: leave images out of the test split that are, with their labels, in the training split as well:
-            CIFAR-100 as published has four of them. A test on seen images measures nothing.
+        splits: in any order.
+        drop_overlap: whether to drop test images that, with the same label, are in the training split too. CIFAR-100 as
+            published has four of them. A test on training images measures nothing.
 
     Raises:
-        DataError: there are such images and they are not to be left out; or a class name that no terminal should show.
+        DataError: there are such images and ``drop_overlap`` is false; or a class name is too long or not printable.
     """
     for name in (*splits.classes, *splits.fine_classes):
         if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
             raise DataError(
-                f"The class name {name[:LONGEST_NAME]!r} has {len(name)} characters or one that cannot be printed, "
-                f"expected 1 to {LONGEST_NAME} printable ones. Rename its folder."
+                f"The class name {name[:LONGEST_NAME]!r} has {len(name)} characters or unprintable ones, expected 1 to "
+                f"{LONGEST_NAME} printable characters. Rename its folder."
             )
     train_digests, test_digests = (np.array(_images(splits, split).digests) for split in ("train", "test"))
     is_shared = np.isin(test_digests, train_digests)
     if is_shared.any() and not drop_overlap:
         raise DataError(
-            f"{is_shared.sum()} images with their labels are in both the training and the test split. Remove them from "
-            "one."
+            f"{is_shared.sum()} images occur with the same label in both the training and the test split. Remove them "
+            "from one split."
         )
     train, test = np.argsort(train_digests), np.argsort(test_digests)
     test = test[~is_shared[test]]
@@ -113,16 +115,16 @@ def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
 
 
 def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test_share: float = 0.2) -> Splits:
-    """Returns a stratified split: of each class the images with the smallest hashes are the test images.
+    """Returns a stratified split; the images of each class with the smallest hashes are the test images.
 
     Args:
-        pixels: (N, C, H, W) uint8; images that occur twice with one label are kept once, or the splits would overlap.
+        pixels: (N, C, H, W) uint8; of equal images with equal labels one is kept, so that the splits do not overlap.
         labels: (N,) int64.
         classes: names of the classes.
-        test_share: share of each class, rounded to the nearest image, at least one.
+        test_share: test share of each class, rounded to whole images, at least one.
     """
     digests = np.array(Images(_tensor(pixels), _tensor(labels)).digests)
-    _, order = np.unique(digests, return_index=True)  # sorted by hash, without repeats
+    _, order = np.unique(digests, return_index=True)  # sorted by hash, without duplicates
     test: list[int] = []
     for label in range(len(classes)):
         members = order[labels[order] == label]
@@ -134,15 +136,15 @@ def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test
     return Splits(pixels[train], labels[train], pixels[chosen], labels[chosen], classes)
 
 
-def _places(reader: DatasetReader, location: Location) -> tuple[str, ...]:
-    """Returns the folder of all files of a data set, or its only file; nothing where a package brings it."""
+def _paths(reader: DatasetReader, location: Location) -> tuple[str, ...]:
+    """Returns the common folder of a data set's files, or its only file; nothing if it comes with a package."""
     files = reader.files(location) if reader.files else []
     return (os.path.commonpath([file.resolve() for file in files]),) if files else ()
 
 
-def data_folder(home: Path, given: Path | None = None) -> Path:
-    """Returns where data sets lie: the given folder, else UNLEARN_BENCH_DATA, else ``data/`` beside benchmarks.yaml."""
-    return given or Path(os.environ.get("UNLEARN_BENCH_DATA") or home / "data")
+def data_folder(home: Path, folder: Path | None = None) -> Path:
+    """Returns the folder of data sets: ``folder``, else UNLEARN_BENCH_DATA, else ``data/`` in ``home``."""
+    return folder or Path(os.environ.get("UNLEARN_BENCH_DATA") or home / "data")
 
 
 def _images(splits: Splits, split: Literal["train", "test"]) -> Images:
@@ -151,19 +153,18 @@ def _images(splits: Splits, split: Literal["train", "test"]) -> Images:
 
 
 def _tensor(array: Pixels | Labels) -> Tensor:
-    return torch.from_numpy(
-        np.require(array, requirements=["C", "W"])
-    )  # torch shares the memory, and wants it writable
+    # torch shares the memory and requires it to be writable
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def _thin(images: Images, per_class: int | None, classes: tuple[str, ...], split: str) -> Images:
     counts = torch.bincount(images.labels, minlength=len(classes))
-    needed = per_class or (1 if split == "training" else 0)  # a class without test images can still be retained
+    needed = per_class or (1 if split == "training" else 0)  # a retained class may have no test images
     for label, count in enumerate(counts.tolist()):
         if count < needed:
             raise DataError(
                 f"Class '{classes[label]}' has {count} {split} images, expected at least {needed}. "
-                "Add images, or ask for fewer under `subset` in benchmarks.yaml."
+                "Add images, or lower the number under `subset` in benchmarks.yaml."
             )
     if per_class is None:
         return images

@@ -1,4 +1,4 @@
-"""Tiny-ImageNet: the official zip, read where it lies, or its unpacked folder."""
+"""Tiny-ImageNet, from the official zip without unpacking it, or from the unpacked folder."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from unlearn_bench.core.errors import DataError
 from unlearn_bench.data import Location, Splits, dataset
 from unlearn_bench.data.decode import decode
-from unlearn_bench.errors import DataError
 
-ROOT = "tiny-imagenet-200"  # folder in the zip, and the beginning of the zip's own name
-LARGEST_MEMBER = 32 * 2**20  # bytes of one file of the archive: its list of words has 3 MB
+ROOT = "tiny-imagenet-200"  # folder in the zip, and the beginning of the zip's name
+LARGEST_MEMBER = 32 * 2**20  # bytes of a file in the archive: its list of words has 3 MB
 
 
 def _zips(location: Location) -> list[Path]:
-    """Returns the zip, or nothing. Raises DataError where there are two: which of them is meant is not known."""
-    found = sorted(location.folder.glob(f"{ROOT}*.zip"))
-    if len(found) > 1:
-        raise DataError(f"{found[0]} and {found[1]} are both zips of Tiny-ImageNet. Keep one of them.")
-    return found
+    """Returns the zip, or an empty list. Raises DataError if there are two, since neither has precedence."""
+    zips = sorted(location.folder.glob(f"{ROOT}*.zip"))
+    if len(zips) > 1:
+        raise DataError(f"{zips[0]} and {zips[1]} are both zips of Tiny-ImageNet. Keep one of them.")
+    return zips
 
 
 def _files(location: Location) -> list[Path]:
@@ -35,12 +35,12 @@ def _files(location: Location) -> list[Path]:
 
 @dataset(label="Tiny-ImageNet", source="Le and Yang 2015", files=_files)
 def tiny_imagenet(location: Location) -> Splits:
-    """Tiny-ImageNet: 64×64 pixels, 200 classes of 500 training images; its 10,000 validation images are the test.
+    """Tiny-ImageNet: 64×64 pixels, 200 classes of 500 training images; its 10,000 validation images are the test split.
 
-    Looked for in the data folder, in this order: ``tiny-imagenet-200/``, ``tiny-imagenet-200*.zip`` (read without
-    unpacking). Labels follow the order of ``wnids.txt``; a class is named by the first word of ``words.txt``, with its
-    WordNet number where two classes share it. The official test images have no labels and are not read. Grey images
-    become RGB.
+    The reader searches the data folder in this order: ``tiny-imagenet-200/``, then ``tiny-imagenet-200*.zip`` (read
+    without unpacking). Labels follow the order of ``wnids.txt``. The name of a class is its first word in
+    ``words.txt``, with its WordNet number if two classes share the word. The official test images have no labels and
+    are not read. Grey images become RGB.
     """
     folder = location.folder / ROOT
     if (folder / "wnids.txt").is_file():
@@ -49,29 +49,29 @@ def tiny_imagenet(location: Location) -> Splits:
     zips = _zips(location)
     if not zips:
         raise DataError(
-            f"No Tiny-ImageNet in {location.folder}: expected {ROOT}/ or {ROOT}.zip, which "
-            "http://cs231n.stanford.edu/tiny-imagenet-200.zip has. Name its folder with --data."
+            f"No Tiny-ImageNet in {location.folder}: expected {ROOT}/ or {ROOT}.zip. Give its folder with --data, or "
+            "download http://cs231n.stanford.edu/tiny-imagenet-200.zip."
         )
     try:
         with zipfile.ZipFile(zips[0]) as archive:
             return _read(archive.namelist(), lambda name: _member(archive, name), location)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError) as problem:
-        raise DataError(f"{zips[0]} is no zip that can be read: {problem}. Fetch it again.") from None
+        raise DataError(f"{zips[0]} cannot be read as a zip: {problem}. Download it again.") from None
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Returns a file of an archive, which is never unpacked: nothing in it can name a place to be written to.
+    """Returns a file of an archive. The archive is never unpacked, so its names cannot make the reader write a file.
 
     Raises:
-        KeyError: there is none of that name.
-        BadZipFile: it is far larger than an image of 64×64 pixels or a list of words can be, or packed in a way whose
-            size cannot be bounded.
+        KeyError: there is no file of that name.
+        BadZipFile: the file is far larger than an image of 64×64 pixels or a list of words can be, or its compression
+            does not allow to limit its size.
     """
     if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile(f"{name} is neither stored nor deflated")
     size = archive.getinfo(name).file_size
     if size > LARGEST_MEMBER:
-        raise zipfile.BadZipFile(f"{name} has {size:,} bytes, expected {LARGEST_MEMBER:,} at most")
+        raise zipfile.BadZipFile(f"{name} has {size:,} bytes, expected at most {LARGEST_MEMBER:,}")
     return archive.read(name)
 
 
@@ -82,7 +82,7 @@ def _read(names: list[str], read: Callable[[str], bytes], location: Location) ->
         annotations = read(f"{ROOT}/val/val_annotations.txt").decode().splitlines()
         validation = dict(line.split("\t")[:2] for line in annotations if line)
     except (KeyError, OSError, ValueError) as problem:
-        raise DataError(f"Tiny-ImageNet is incomplete: {problem}. Fetch it again.") from None
+        raise DataError(f"Tiny-ImageNet is incomplete: {problem}. Download it again.") from None
     label_of = {wnid: label for label, wnid in enumerate(order)}
     train: list[tuple[str, int]] = []
     test: list[tuple[str, int]] = []
@@ -98,10 +98,13 @@ def _read(names: list[str], read: Callable[[str], bytes], location: Location) ->
     if lacking := [name for name, wnid in validation.items() if wnid in label_of and name not in present]:
         raise DataError(
             f"Tiny-ImageNet is incomplete: {len(lacking)} of {len(validation)} validation images are missing, first "
-            f"{lacking[0]}. Fetch it again."
+            f"{lacking[0]}. Download it again."
         )
     if not train or not test:
-        raise DataError(f"Tiny-ImageNet holds {len(train)} training and {len(test)} validation images. Fetch it again.")
+        raise DataError(
+            f"Tiny-ImageNet has {len(train)} training and {len(test)} validation images, expected some of both. "
+            "Download it again."
+        )
     pixels, labels = zip(*(_decoded(chosen, read, location) for chosen in (train, test)), strict=True)
     short = [words.get(wnid, wnid).split(",")[0].strip() for wnid in order]
     count = Counter(short)

@@ -1,7 +1,7 @@
-"""Unlearning methods, one a file: a function from an :class:`UnlearningProblem` to a classifier.
+"""Unlearning methods, one a file. A method is a function from an :class:`UnlearningProblem` to a classifier.
 
-Its keyword-only arguments ARE its hyper-parameters. It may import data, models, training and kernels; never a metric
-and never another method.
+Its keyword-only arguments are its hyper-parameters. It may import data, models, training and numerics, but no metric
+and no other method.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from typing import Any, Literal
 
 import torch
 
-from unlearn_bench.budget import count_passes
+from unlearn_bench.core.registry import Entry, Registry
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Batches, CropFlip, Normalise
-from unlearn_bench.inputs import InputCheck
-from unlearn_bench.journal import Journal
+from unlearn_bench.data.passed_images import InputCheck
 from unlearn_bench.models import Classifier
-from unlearn_bench.outputs import Outputs, predict
-from unlearn_bench.recipe import Recipe
-from unlearn_bench.registry import Entry, Registry
-from unlearn_bench.training import Loss, cross_entropy, learning_rates, scheduled, train_epoch
+from unlearn_bench.models.outputs import Outputs, predict
+from unlearn_bench.training.loop import Loss, cross_entropy, learning_rates, scheduled, train_epoch
+from unlearn_bench.training.monitor import RunMonitor
+from unlearn_bench.training.pass_counter import count_passes
+from unlearn_bench.training.recipe import Recipe
 
-# The training data that a method declares to need, in the paper's symbols; it is given that and nothing else.
+# The training data that a method declares, in the paper's symbols; it receives only these
 TrainSet = Literal["D", "D_r", "D'_r", "D_f", "D'_r ∪ D_f", "none"]
-PREPARED_WITH = 5000  # images, about, from which a network computes what it needs of them before training
+PREPARED_WITH = 5000  # approximate number of images that :meth:`Classifier.prepare` receives
 
 
 @dataclass(frozen=True)
 class UnlearningProblem:
-    """All that a method may see: neither the test set nor the rest of D_r is in it.
+    """The input of a method. It contains neither the test set nor the images of D_r outside D'_r.
 
     Attributes:
-        original: the original model θ_o, in evaluation mode, not to be changed (see :meth:`copy_of_original`). For a
-            method that trains from scratch, an untrained one.
+        original: the original model θ_o, in evaluation mode; do not change it, see :meth:`copy_of_original`. For a
+            method that trains from scratch, an untrained model.
         retain: D'_r, a random subset of D_r of the size of D_f, the same for every method of a configuration. Empty
-            for a method that declares to need D_f alone; all of D or D_r for the two that train from scratch.
-        forget: D_f. Empty for a method that declares not to need it.
-        forget_classes: the classes forgotten as a whole; empty where the forget set is no class.
-        seed: of everything random in the method.
-        normalise: uint8 pixels to the model's input.
-        augment: what training does to images.
+            for a method that declares only D_f; all of D or D_r for the two methods that train from scratch.
+        forget: D_f. Empty for a method that does not declare it.
+        forget_classes: the classes whose samples are all forgotten; empty if the forget set is not made of classes.
+        seed: of all random numbers of the method.
+        normalise: converts uint8 pixels to the model's input.
+        augment: augmentation of training images: ``none`` or ``crop_flip``.
         precision: of forward passes in training.
-        held_out: the share that is missing from ``retain`` and ``forget`` in a tuning trial: batches are made smaller
-            by it, so that an epoch has as many steps as in the run that the trial stands for.
-        journal: counts and curves.
-        inputs: compares what passes networks with the images that are given; None where nothing is compared.
+        held_out: the share that is missing from ``retain`` and ``forget`` in a tuning trial. Batches are smaller by
+            this share, so that an epoch has as many steps as in the run without held-out images.
+        monitor: counters and curves of the run.
+        inputs: compares the inputs of networks with the images of the problem; None for no comparison.
     """
 
     original: Classifier
@@ -60,28 +60,28 @@ class UnlearningProblem:
     augment: str = "none"
     precision: torch.dtype = torch.float32
     held_out: float = 0.0
-    journal: Journal = field(default_factory=Journal)
+    monitor: RunMonitor = field(default_factory=RunMonitor)
     inputs: InputCheck | None = None
 
     def copy_of_original(self) -> Classifier:
-        """Returns a copy of the original model that may be changed, in training mode, every parameter trainable."""
+        """Returns a copy of the original model to train, in training mode and with every parameter trainable."""
         return copy.deepcopy(self.original).train().requires_grad_(True)
 
     def retain_batches(self, batch_size: int) -> Batches:
-        """Returns shuffled, augmented, counted mini-batches of the retain data."""
+        """Returns mini-batches of the retain data, shuffled, augmented and counted."""
         return self._batches(self.retain, batch_size, self.seed, CropFlip())
 
     def forget_batches(self, batch_size: int) -> Batches:
-        """Returns shuffled, augmented, counted mini-batches of the forget set."""
+        """Returns mini-batches of the forget set, shuffled, augmented and counted."""
         return self._batches(self.forget, batch_size, self.seed + 1, CropFlip())
 
     def predict(self, network: Classifier, images: Images) -> Outputs:
-        """Returns features and logits of ``images`` without augmentation, drawn as training samples are.
+        """Returns features and logits of ``images`` without augmentation, and counts the images as drawn samples.
 
         Raises:
             DivergedError: a feature or logit is not finite.
         """
-        self.journal.drew(len(images))
+        self.monitor.add_samples(len(images))
         return predict(network, images, self.normalise)
 
     def fit(
@@ -95,23 +95,25 @@ class UnlearningProblem:
         warmup: float | None = None,
         loss: Loss = cross_entropy,
     ) -> Classifier:
-        """Returns ``network``, trained in place for ``epochs`` passes over ``batches``, the curve ``loss`` recorded.
+        """Trains ``network`` in place for ``epochs`` passes over ``batches`` and returns it.
+
+        The curve ``loss`` records the mean loss of each epoch.
 
         Args:
-            network: the optimizer's parameters are trained, the others stay.
+            network: only the optimizer's parameters change.
             batches: one iteration is one epoch.
-            optimizer: of the parameters that may move.
+            optimizer: of the parameters to train.
             epochs: at least 1.
             decay: factor of the learning rate after each epoch.
-            warmup: share of the steps in which the learning rate rises, to fall in the others; None for neither, see
-                :func:`unlearn_bench.training.learning_rates`.
-            loss: (network, x, y) to a scalar.
+            warmup: share of the steps in which the learning rate rises before it falls; None for a constant rate, see
+                :func:`unlearn_bench.training.loop.learning_rates`.
+            loss: function from (network, x, y) to a scalar.
 
         Raises:
             DivergedError: an epoch's mean loss is not finite.
         """
         steps = len(batches)
-        self.journal.plan(epochs * steps)
+        self.monitor.plan(epochs * steps)
         rates = [
             learning_rates(group["lr"], epochs=epochs, steps=steps, decay=decay, warmup=warmup)
             for group in optimizer.param_groups
@@ -124,11 +126,10 @@ class UnlearningProblem:
     def train(self, recipe: Recipe) -> Classifier:
         """Returns a copy of the original model, here an untrained one, trained on the retain data by ``recipe``.
 
-        What the network needs to know of the images before the first step (:meth:`Classifier.prepare`) it computes from
-        some of the retain data, evenly spaced, and from nothing else.
+        :meth:`Classifier.prepare` receives evenly spaced images of the retain data before the first step.
 
         Raises:
-            OptionError: options of the recipe that exclude each other.
+            OptionError: options of the recipe exclude each other.
             DivergedError: an epoch's mean loss is not finite.
         """
         network = self.copy_of_original()
@@ -161,9 +162,9 @@ class UnlearningProblem:
         """
         device = self.retain.labels.device.type
         autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16)
-        train_epoch(network, batches, optimizer, loss, self.journal, autocast, curve=curve, steps=steps)
+        train_epoch(network, batches, optimizer, loss, self.monitor, autocast, curve=curve, steps=steps)
 
-    def _batches(self, images: Images, batch_size: int, seed: int, how: CropFlip) -> Batches:
+    def _batches(self, images: Images, batch_size: int, seed: int, crop_flip: CropFlip) -> Batches:
         steps = math.ceil(round(len(images) / (1 - self.held_out)) / batch_size)
         return Batches(
             images,
@@ -171,9 +172,9 @@ class UnlearningProblem:
             seed=seed,
             normalise=self.normalise,
             augment=self.augment,
-            drawn=self.journal.drew,
+            drawn=self.monitor.add_samples,
             augmented=self.inputs.augmented if self.inputs else None,
-            how=how,
+            crop_flip=crop_flip,
         )
 
 
@@ -182,16 +183,16 @@ class Method(Entry):
     """A registered method.
 
     Attributes:
-        train_set: the data it needs, in the paper's symbols.
-        presets: named option sets, such as ``paper`` for the values as printed.
-        note: what ``explain`` adds: where the defaults come from.
-        is_cheat: whether it forgets nothing and is there to show which metrics it passes.
-        is_random: whether its result depends on the seed.
-        moves: the parts whose weights may move, and do (``head``, ``head.bias``, ``last_stage``); empty for all.
-        redraws: the parts drawn anew, of whose original weights nothing is left; ``everything`` for all.
-        unresponsive: why the loss of D_f need not rise though the method sees D_f; empty where it does rise.
-        makes_inputs: whether it passes inputs of its own through networks, such as noise images, mixed or adversarial
-            ones. Its rows are then not compared with the images that it is given, and every table says so.
+        train_set: the training data that the method needs, in the paper's symbols.
+        presets: named option sets, such as ``paper`` for the values that the paper prints.
+        note: further information that ``explain`` prints, such as the source of the defaults.
+        is_cheat: whether the method forgets nothing and only shows which metrics it passes.
+        is_random: whether the result depends on the seed.
+        trains: the parts whose weights the method changes (``head``, ``head.bias``, ``last_stage``); empty for all.
+        redraws: the parts that the method replaces by new initial weights; ``everything`` for all.
+        unresponsive: why the loss of D_f may not rise although the method uses D_f; empty if it rises.
+        makes_inputs: whether the method makes inputs itself, such as noise, mixed or adversarial images. The inputs of
+            networks are then not compared with the images of the problem, and every table has a note about it.
     """
 
     train_set: TrainSet
@@ -199,28 +200,28 @@ class Method(Entry):
     note: str = ""
     is_cheat: bool = False
     is_random: bool = True
-    moves: tuple[str, ...] = ()
+    trains: tuple[str, ...] = ()
     redraws: tuple[str, ...] = ()
     unresponsive: str = ""
     makes_inputs: bool = False
 
     @property
     def from_scratch(self) -> bool:
-        """Whether it starts from an untrained model: the original and the retrained one do."""
+        """Whether the method starts from an untrained model, as ``original`` and ``retrained`` do."""
         return self.train_set in ("D", "D_r")
 
     @property
     def uses_forget_set(self) -> bool:
-        """Whether its weights depend on the forget set: all but the original's do."""
+        """Whether the weights depend on the forget set, as for every method except ``original``."""
         return self.train_set != "D"
 
     def unlearn(self, problem: UnlearningProblem, options: Mapping[str, Any]) -> Classifier:
-        """Returns what the method makes of a problem; all that passes through a classifier is counted.
+        """Returns the method's result for a problem, and counts the images that pass through the original's copies.
 
-        The global generator is seeded for methods that draw from it, and left as it was.
+        The global generator is seeded for methods that use it; its state is restored afterwards.
         """
         device = next(problem.original.parameters()).device
-        count_passes(problem.original, problem.journal)
+        count_passes(problem.original, problem.monitor)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(problem.seed)
             network: Classifier = self.function(problem, **options)
@@ -239,13 +240,13 @@ def method(
     note: str = "",
     is_cheat: bool = False,
     is_random: bool = True,
-    moves: tuple[str, ...] = (),
+    trains: tuple[str, ...] = (),
     redraws: tuple[str, ...] = (),
     unresponsive: str = "",
     makes_inputs: bool = False,
     version: int = 1,
 ) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
-    """Registers a method under its function's name; see :class:`Method` for what it states of itself."""
+    """Registers a method under its function's name; see :class:`Method` for the arguments."""
 
     def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
         methods.add(
@@ -259,7 +260,7 @@ def method(
                 note,
                 is_cheat,
                 is_random,
-                moves,
+                trains,
                 redraws,
                 unresponsive,
                 makes_inputs,

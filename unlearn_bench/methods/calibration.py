@@ -1,4 +1,4 @@
-"""Calibration: the outputs are fitted to the retain subset after training, and nothing is forgotten."""
+"""Calibration: the outputs are fitted to the retain subset after training, but the features are unchanged."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ Array = npt.NDArray[np.float64]
     train_set="D'_r",
     is_cheat=True,
     is_random=False,
-    moves=("head",),
+    trains=("head",),
 )
 def calibration(problem: UnlearningProblem) -> Classifier:
-    """The original model, its logits z replaced by s·z + b with s and b fitted to D'_r; the features stay.
+    """The original model with its logits z replaced by s·z + b, where s and b are fitted to D'_r.
 
-    s, one over the temperature, and b, a bias for each class, minimise the mean cross-entropy of D'_r plus
-    ((s − 1)² + ‖b‖²) / 2n, n its images: scikit-learn's C = 1, around what the model is. Without the penalty the bias
-    of a class that D'_r lacks would fall without end. The problem is convex and solved by SciPy's L-BFGS-B in float64.
-    Scale and bias are then made part of the head. They are fitted to images without augmentation.
+    s is the inverse temperature, and b has a bias for each class. They minimise the mean cross-entropy of D'_r plus
+    ((s − 1)² + ‖b‖²) / 2n, where n is the number of images: scikit-learn's C = 1, centred at the model's own values.
+    Without the penalty, the bias of a class without samples in D'_r would fall without bound. The problem is convex;
+    SciPy's L-BFGS-B solves it in float64, on images without augmentation. The head then includes s and b.
     """
     network = problem.copy_of_original()
-    problem.journal.plan(1)
+    problem.monitor.plan(1)
     outputs = problem.predict(network, problem.retain)
     logits, labels = outputs.logits.double().cpu().numpy(), outputs.labels.cpu().numpy()
-    found = minimize(
+    fit = minimize(
         _objective, np.r_[1.0, np.zeros(logits.shape[1])], args=(logits, labels), jac=True, method="L-BFGS-B"
     )
-    problem.journal.step()
-    problem.journal.record("loss", float(found.fun))
-    scale, bias = float(found.x[0]), torch.from_numpy(found.x[1:])
+    problem.monitor.step()
+    problem.monitor.record("loss", float(fit.fun))
+    scale, bias = float(fit.x[0]), torch.from_numpy(fit.x[1:])
     with torch.no_grad():
         network.head.weight.mul_(scale)
         network.head.bias.mul_(scale).add_(bias.to(network.head.bias))

@@ -1,9 +1,9 @@
-"""FT: finetuning on the retain subset, in the hope that what is not repeated is forgotten."""
+"""FT: finetuning on the retain subset, which relies on the model forgetting what it no longer sees."""
 
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate, WeightDecay
 from unlearn_bench.models import Classifier
-from unlearn_bench.training import make_optimizer
+from unlearn_bench.training.loop import make_optimizer
 
 
 @method(label="FT", source="Warnecke et al. 2023; Seo, Kim and Han, appendix B", train_set="D'_r")
@@ -15,7 +15,7 @@ def ft(
     lr: LearningRate = 0.01,
     weight_decay: WeightDecay = 0.0,
 ) -> Classifier:
-    """The original model, all layers finetuned on D'_r by SGD."""
+    """The original model after SGD on D'_r that trains all layers."""
     network = problem.copy_of_original()
     return problem.fit(
         network,

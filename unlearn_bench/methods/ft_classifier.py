@@ -1,9 +1,9 @@
-"""FT (classifier only): a trivial cheat that silences the forget class's output and leaves the features alone."""
+"""FT (classifier only): a trivial cheat that suppresses the forget class's output; the features are unchanged."""
 
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate, WeightDecay
 from unlearn_bench.models import Classifier
-from unlearn_bench.training import freeze_all_but, make_optimizer
+from unlearn_bench.training.loop import freeze_all_but, make_optimizer
 
 
 @method(
@@ -11,11 +11,11 @@ from unlearn_bench.training import freeze_all_but, make_optimizer
     source="Seo, Kim and Han, section 4.1",
     train_set="D'_r",
     is_cheat=True,
-    moves=("head",),
+    trains=("head",),
     note=(
-        "Where the original model fits its training data to the last digit, the cross-entropy of D'_r has no "
-        "gradient left that would silence the forgotten class: weight decay does, since nothing in D'_r holds "
-        "that class's weights up. Found by tuning (results/tuned/)."
+        "If the original model fits its training data perfectly, the cross-entropy of D'_r has no gradient that "
+        "suppresses the forgotten class. Weight decay suppresses it, since no sample of D'_r keeps the weights of "
+        "that class large. Tuning chose the defaults (results/tuned/)."
     ),
 )
 def ft_classifier(
@@ -26,7 +26,7 @@ def ft_classifier(
     lr: LearningRate = 0.1,
     weight_decay: WeightDecay = 0.1,
 ) -> Classifier:
-    """The original model, its last linear layer alone finetuned on D'_r by SGD; no other weight moves."""
+    """The original model after SGD on D'_r that trains only the last linear layer."""
     network = problem.copy_of_original()
     return problem.fit(
         network,

@@ -1,13 +1,13 @@
-"""Annotations of the hyper-parameters that many methods share: one type, range and help for each."""
+"""Annotations of the hyper-parameters that several methods share: type, range and help text."""
 
 from typing import Annotated
 
 from pydantic import Field
 
+from unlearn_bench.core.options import Added, Search
 from unlearn_bench.data.batches import Fill, Flip
-from unlearn_bench.options import Added, Search
-from unlearn_bench.recipe import ScheduleName
-from unlearn_bench.training import OptimizerName
+from unlearn_bench.training.loop import OptimizerName
+from unlearn_bench.training.recipe import ScheduleName
 
 Epochs = Annotated[int, Field(ge=1, le=10_000, description="passes over the data"), Search(1, 20)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="images in a mini-batch")]
@@ -15,18 +15,24 @@ LearningRate = Annotated[float, Field(gt=0, le=10, description="learning rate"),
 WeightDecay = Annotated[float, Field(ge=0, le=1, description="weight decay"), Search(1e-4, 0.1, log=True)]
 Decay = Annotated[float, Field(gt=0, le=1, description="factor of the learning rate after each epoch")]
 
-# of training from scratch; added when references of an older recipe were recorded
-Optimizer = Annotated[OptimizerName, Field(description="of all weights"), Added()]
+# of training from scratch; added after references had been recorded with an older recipe
+Optimizer = Annotated[OptimizerName, Field(description="optimizer of all weights"), Added()]
 Momentum = Annotated[float, Field(ge=0, lt=1, description="momentum of SGD"), Added()]
-Nesterov = Annotated[bool, Field(description="Nesterov's step, with momentum"), Added()]
-Schedule = Annotated[ScheduleName, Field(description="of the learning rate, besides decay; lr is its peak"), Added()]
+Nesterov = Annotated[bool, Field(description="whether SGD uses Nesterov's step; needs momentum"), Added()]
+Schedule = Annotated[ScheduleName, Field(description="learning rate schedule besides decay; lr is its peak"), Added()]
 Warmup = Annotated[
     float, Field(ge=0, lt=1, description="share of the steps before the peak of the triangular schedule"), Added()
 ]
-LabelSmoothing = Annotated[float, Field(ge=0, lt=1, description="share of the label spread over all classes"), Added()]
-DecayMatricesOnly = Annotated[bool, Field(description="no weight decay of biases, scales and shifts"), Added()]
-CropPadding = Annotated[
-    int, Field(ge=0, le=32, description="pixels around an image to be cropped, where the data set has crops"), Added()
+LabelSmoothing = Annotated[
+    float, Field(ge=0, lt=1, description="share of the label that is spread over all classes"), Added()
 ]
-CropFill = Annotated[Fill, Field(description="what these pixels are"), Added()]
-FlipKind = Annotated[Flip, Field(description="which images are mirrored, where the data set has crops"), Added()]
+DecayMatricesOnly = Annotated[
+    bool, Field(description="whether only matrices and convolutions have weight decay"), Added()
+]
+CropPadding = Annotated[
+    int,
+    Field(ge=0, le=32, description="pixels added around an image before a crop, if the data set is augmented"),
+    Added(),
+]
+CropFill = Annotated[Fill, Field(description="values of the added pixels"), Added()]
+FlipKind = Annotated[Flip, Field(description="which images are mirrored, if the data set is augmented"), Added()]

@@ -1,4 +1,4 @@
-"""MUDA: alternate a forget phase (dimensional alignment, self-distillation) with a recover phase (cross-entropy)."""
+"""MUDA alternates a forget phase (dimensional alignment, self-distillation) with a recover phase (cross-entropy)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from unlearn_bench.errors import OptionError
-from unlearn_bench.kernels import dimensional_alignment, kl_divergence, principal_subspace, redistribute
+from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.options import Search
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, LearningRate
 from unlearn_bench.models import Classifier
-from unlearn_bench.options import Search
-from unlearn_bench.training import OptimizerName, make_optimizer
+from unlearn_bench.numerics.kernels import dimensional_alignment, kl_divergence, principal_subspace, redistribute
+from unlearn_bench.training.loop import OptimizerName, make_optimizer
 
 Teacher = Literal["current", "original"]
 
@@ -26,16 +26,16 @@ Teacher = Literal["current", "original"]
     train_set="D'_r ∪ D_f",
     presets={"paper": {"optimizer": "sgd", "lr": 1e-3, "alpha": 0.1, "beta": 0.01, "iterations": 200}},
     note=(
-        "The paper prints lr 1e-3, 200 iterations, alpha 0.1 and beta 0.01, and is silent on the optimizer "
-        "and the batch size. With plain SGD the printed values move next to nothing (preset paper); with Adam "
-        "they are the defaults: tuning on the demo profile scored them 0.847, its best setting 0.857 (results/tuned/)."
+        "The paper prints lr 1e-3, 200 iterations, alpha 0.1 and beta 0.01, but not the optimizer and the batch size. "
+        "With plain SGD these values change the model very little (preset paper). With Adam they are the defaults: "
+        "tuning on the demo profile gave them the score 0.847, and its best trial the score 0.857 (results/tuned/)."
     ),
 )
 def muda(
     problem: UnlearningProblem,
     *,
     lr: LearningRate = 1e-3,
-    iterations: Annotated[int, Field(ge=2, le=1_000_000, description="optimiser steps, both phases counted")] = 200,
+    iterations: Annotated[int, Field(ge=2, le=1_000_000, description="optimizer steps of both phases together")] = 200,
     alpha: Annotated[
         float, Field(ge=0, le=1000, description="weight of the alignment loss L_DA"), Search(1e-3, 10, log=True)
     ] = 0.1,
@@ -43,30 +43,33 @@ def muda(
         float, Field(ge=0, le=1000, description="weight of the self-distillation loss L_SD"), Search(1e-3, 10, log=True)
     ] = 0.01,
     batch_size: BatchSize = 32,
-    optimizer: Annotated[OptimizerName, Field(description="silent in the paper")] = "adam",
-    teacher: Annotated[Teacher, Field(description="whose output L_SD's target is made of")] = "current",
+    optimizer: Annotated[OptimizerName, Field(description="not stated in the paper")] = "adam",
+    teacher: Annotated[Teacher, Field(description="model whose output gives the target of L_SD")] = "current",
     use_da: Annotated[bool, Field(description="whether L_DA is part of the forget phase")] = True,
     use_sd: Annotated[bool, Field(description="whether L_SD is part of the forget phase")] = True,
 ) -> Classifier:
     """The original model after alternate epochs of α·L_DA + β·L_SD on D_f and of cross-entropy on D'_r.
 
-    L_DA = −DA(D_f | D'_r; θ): U_k is taken from all of D'_r at the start of each forget phase and held constant in it
-    (the paper's stop-gradient). L_SD is the mean over D_f of KL(f̃ ‖ f), the target f̃ recomputed at every step, without
-    gradient: f with the forgotten classes at 0, or with the sample's own label at 0 where the forget set is no class.
-    With the teacher ``original``, which is not the paper's, f̃ is made of the frozen original model's output instead.
+    L_DA = −DA(D_f | D'_r; θ): U_k is computed from all of D'_r at the start of each forget phase and is constant during
+    it (the paper's stop-gradient). L_SD is the mean over D_f of KL(f̃ ‖ f). The target f̃ is computed at every step,
+    without gradient: it is f with the forgotten classes at 0, or with the sample's own label at 0 if the forget set
+    does not consist of classes. With the teacher ``original``, an option that is not in the paper, f̃ is computed from
+    the frozen original model's output instead.
 
-    The iterations are used up exactly and always end with a recover phase.
+    The number of steps is exactly ``iterations``, and the last phase is a recover phase.
 
     Raises:
         OptionError: neither loss is used.
     """
     if not (use_da or use_sd):
-        raise OptionError("Options 'use_da' and 'use_sd' of the method 'muda' are both false. Leave at least one true.")
+        raise OptionError(
+            "Options 'use_da' and 'use_sd' of the method 'muda' are both false. Set at least one of them to true."
+        )
     network = problem.copy_of_original()
     forget = problem.forget_batches(batch_size)
     retain = problem.retain_batches(batch_size)
-    moves = make_optimizer(optimizer, network.parameters(), lr=lr)
-    problem.journal.plan(iterations)
+    network_optimizer = make_optimizer(optimizer, network.parameters(), lr=lr)
+    problem.monitor.plan(iterations)
     for forget_steps, recover_steps in phases(iterations, len(forget), len(retain)):
         subspace = principal_subspace(problem.predict(network, problem.retain).features) if use_da else None
 
@@ -74,26 +77,32 @@ def muda(
             features = network.features(x)
             loss = torch.zeros((), device=features.device)
             if subspace is not None:
-                with torch.autocast(features.device.type, enabled=False):  # the metric's own quantity, in float32
+                with torch.autocast(features.device.type, enabled=False):  # the quantity of the metric, in float32
                     loss = loss - alpha * dimensional_alignment(features.float(), subspace)
             if use_sd:
                 logits = network.head(features).float()
                 with torch.no_grad():
-                    taught = logits if teacher == "current" else problem.original(x).float()
-                    target = redistribute(taught, forbidden_classes(problem, y, logits.shape[1]))
+                    teacher_logits = logits if teacher == "current" else problem.original(x).float()
+                    target = redistribute(teacher_logits, forbidden_classes(problem, y, logits.shape[1]))
                 loss = loss + beta * kl_divergence(target, logits.log_softmax(dim=1))
             return loss
 
         if forget_steps:
-            problem.train_epoch(network, forget, moves, loss=forget_loss, curve="forget_loss", steps=forget_steps)
-        problem.train_epoch(network, retain, moves, curve="recover_loss", steps=recover_steps)
+            problem.train_epoch(
+                network, forget, network_optimizer, loss=forget_loss, curve="forget_loss", steps=forget_steps
+            )
+        problem.train_epoch(network, retain, network_optimizer, curve="recover_loss", steps=recover_steps)
     return network
 
 
 def phases(iterations: int, forget_epoch: int, retain_epoch: int) -> list[tuple[int, int]]:
-    """Returns the steps of each (forget, recover) phase: whole epochs, then what is left in the same proportion.
+    """Returns the steps of each (forget, recover) phase: whole epochs, then the remaining steps in the same proportion.
 
-    They sum to ``iterations``, and the last phase is a recover phase of at least one step.
+    The steps sum to ``iterations``, and the last phase is a recover phase of at least one step.
+
+    Example:
+        >>> phases(10, forget_epoch=2, retain_epoch=2)
+        [(2, 2), (2, 2), (1, 1)]
     """
     whole, rest = divmod(iterations, forget_epoch + retain_epoch)
     last_forget = rest * forget_epoch // (forget_epoch + retain_epoch)
@@ -101,7 +110,7 @@ def phases(iterations: int, forget_epoch: int, retain_epoch: int) -> list[tuple[
 
 
 def forbidden_classes(problem: UnlearningProblem, labels: Tensor, classes: int) -> Tensor:
-    """Returns (n, K) bool: the forgotten classes, or each sample's own label where the forget set is no class."""
+    """Returns (n, K) bool: the forgotten classes, or each sample's own label if no classes are forgotten."""
     if problem.forget_classes:
         row = torch.zeros(classes, dtype=torch.bool, device=labels.device)
         row[list(problem.forget_classes)] = True

@@ -3,7 +3,7 @@
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, Epochs, LearningRate
 from unlearn_bench.models import Classifier
-from unlearn_bench.training import make_optimizer, negative_cross_entropy
+from unlearn_bench.training.loop import make_optimizer, negative_cross_entropy
 
 
 @method(
@@ -11,11 +11,10 @@ from unlearn_bench.training import make_optimizer, negative_cross_entropy
     source="Thudi et al. 2022; Seo, Kim and Han, appendix B",
     train_set="D_f",
     note=(
-        "The default learning rate is of the paper's grid {1e-4, 1e-5}; epochs and batch size are silent "
-        "there. Where the original model fits its training data to the last digit, ascent starts with almost "
-        "no gradient and, once it has one, runs away: on the demo profile tuning found settings that move next "
-        "to nothing and settings that destroy the model, and the profile takes the best of the former "
-        "(results/tuned/)."
+        "The default learning rate is from the paper's grid {1e-4, 1e-5}; the paper does not state epochs and batch "
+        "size. If the original model fits its training data perfectly, ascent starts with almost no gradient "
+        "and then diverges. On the demo profile, every trial of tuning changed the model very little or destroyed "
+        "it, and the profile uses the best trial of the first kind (results/tuned/)."
     ),
 )
 def neggrad(
@@ -25,7 +24,7 @@ def neggrad(
     batch_size: BatchSize = 32,
     lr: LearningRate = 1e-4,
 ) -> Classifier:
-    """The original model after SGD that raises the cross-entropy of D_f; nothing holds it back."""
+    """The original model after SGD that raises the cross-entropy of D_f, without any constraint on D_r."""
     network = problem.copy_of_original()
 
     return problem.fit(

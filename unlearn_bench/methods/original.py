@@ -1,4 +1,4 @@
-"""The original model θ_o: trained on all of D, before anyone asks to forget."""
+"""The original model θ_o: trained on all of D, before any request to forget."""
 
 from unlearn_bench.data.batches import PADDING, CropFlip
 from unlearn_bench.methods import UnlearningProblem, method
@@ -20,7 +20,7 @@ from unlearn_bench.methods.hyperparameters import (
     WeightDecay,
 )
 from unlearn_bench.models import Classifier
-from unlearn_bench.recipe import Recipe
+from unlearn_bench.training.recipe import Recipe
 
 
 @method(label="Original", source="Seo, Kim and Han, section 5.1", train_set="D")
@@ -45,9 +45,9 @@ def original(
 ) -> Classifier:
     """The model trained from scratch on all of D, by default with SGD without momentum and a decaying learning rate.
 
-    The defaults are the paper's recipe. The data set says whether images are cropped and mirrored; ``crop_padding``,
-    ``crop_fill`` and ``flip`` say how, for original and retrained models alone: methods that start from a trained
-    model keep to four pixels of zeros and random flips.
+    The defaults are the paper's recipe. The data set determines whether images are cropped and mirrored.
+    ``crop_padding``, ``crop_fill`` and ``flip`` determine how, but only for original and retrained models: methods that
+    start from a trained model always use four pixels of zeros and random flips.
     """
     return problem.train(
         Recipe(

@@ -1,4 +1,4 @@
-"""The retrained model θ_r: the original's recipe on D_r alone, the reference that every method is read against."""
+"""The retrained model θ_r: the original's recipe on D_r only, the reference for every method."""
 
 from unlearn_bench.data.batches import PADDING, CropFlip
 from unlearn_bench.methods import UnlearningProblem, method
@@ -20,7 +20,7 @@ from unlearn_bench.methods.hyperparameters import (
     WeightDecay,
 )
 from unlearn_bench.models import Classifier
-from unlearn_bench.recipe import Recipe
+from unlearn_bench.training.recipe import Recipe
 
 
 @method(label="Retrained", source="Seo, Kim and Han, section 2.1", train_set="D_r")
@@ -43,7 +43,7 @@ def retrained(
     crop_fill: CropFill = "zeros",
     flip: FlipKind = "random",
 ) -> Classifier:
-    """The model trained from scratch on D_r, all weights drawn anew, by the recipe of the original."""
+    """The model trained from scratch on D_r by the original's recipe, from new initial weights."""
     return problem.train(
         Recipe(
             epochs=epochs,

@@ -1,4 +1,4 @@
-"""Metrics, one family a file: a function from :class:`ModelOutputs` to a float. None ever sees a model."""
+"""Metrics, one family a file. A metric is a function from :class:`ModelOutputs` to a float; it never sees a model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from functools import wraps
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
-from unlearn_bench.outputs import ModelOutputs
-from unlearn_bench.registry import Entry, Registry
+from unlearn_bench.core.registry import Entry, Registry
+from unlearn_bench.models.outputs import ModelOutputs
 
 T = TypeVar("T")
 Reads = Literal["features", "logits"]
 About = Literal["forget", "retain"]
 # columns of exported and loaded runs
-TAKEN = {"run", "key", "status", "method", "dataset", "setting", "forget", "profile", "seed", "record", "finished_at"}
+TAKEN = {"run", "key", "status", "method", "dataset", "scenario", "forget", "profile", "seed", "record", "finished_at"}
 TAKEN |= {"error", "options", "seconds", "images", "trial", "traced", "code_version", "machine"}
 Better = Literal["higher", "lower", "near retrained"]
 
@@ -26,24 +26,24 @@ class Metric(Entry):
 
     Attributes:
         bounds: least and greatest value, in ``unit``.
-        better: which way is good.
+        better: which values are good.
         unit: ``%`` for a share in percent, empty for a plain number.
-        settings: those that the metric has a meaning for; empty for all.
+        scenarios: the scenarios in which the metric is defined; empty for all.
         reads: ``features`` or ``logits``, what the value is computed from.
-        about: ``forget`` or ``retain``, the set that it speaks of.
-        shows, hides: what it can show and what it cannot, a sentence each.
-        alone: what its value tells without a retrained model, in a sentence.
+        about: ``forget`` or ``retain``, the set that the value describes.
+        shows, hides: what the value can show and what it cannot, a sentence each.
+        without_reference: how to read the value without a retrained model, in a sentence.
     """
 
     bounds: tuple[float, float]
     better: Better
     unit: str
-    settings: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
     reads: Reads = "logits"
     about: About = "forget"
     shows: str = ""
     hides: str = ""
-    alone: str = ""
+    without_reference: str = ""
 
 
 metrics: Registry[Metric] = Registry("metric", __name__)
@@ -56,46 +56,62 @@ def metric(
     better: Better,
     source: str,
     unit: str = "",
-    settings: tuple[str, ...] = (),
+    scenarios: tuple[str, ...] = (),
     reads: Reads = "logits",
     about: About = "forget",
     shows: str = "",
     hides: str = "",
-    alone: str = "",
+    without_reference: str = "",
     version: int = 1,
 ) -> Callable[[Callable[[ModelOutputs], float]], Callable[[ModelOutputs], float]]:
-    """Registers a metric under its function's name; see :class:`Metric` for what is said of it."""
+    """Registers a metric under its function's name; see :class:`Metric` for the arguments."""
 
     def register(function: Callable[[ModelOutputs], float]) -> Callable[[ModelOutputs], float]:
         if function.__name__ in TAKEN:
-            raise ValueError(f"a metric cannot be named '{function.__name__}', as a column of every run is")
-        says: dict[str, Any] = {
+            raise ValueError(f"a metric cannot be named '{function.__name__}': every run has a column of that name")
+        description: dict[str, Any] = {
             "reads": reads,
             "about": about,
             "shows": shows,
             "hides": hides,
-            "alone": alone,
+            "without_reference": without_reference,
             "version": version,
         }
-        metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, settings, **says))
+        metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, scenarios, **description))
         return function
 
     return register
 
 
-def metrics_of(setting: str) -> list[Metric]:
-    """Returns the metrics that have a meaning in a setting, in order of their names."""
-    return [each for each in metrics if not each.settings or setting in each.settings]
+def metrics_of(scenario: str) -> list[Metric]:
+    """Returns the metrics that are defined in a scenario, in order of their names.
+
+    Example:
+        >>> [entry.name for entry in metrics_of("class")][:3]
+        ['acc_forget', 'acc_retain', 'da']
+    """
+    return [metric for metric in metrics if not metric.scenarios or scenario in metric.scenarios]
 
 
 def once_per_outputs(function: Callable[[ModelOutputs], T]) -> Callable[[ModelOutputs], T]:
-    """Returns ``function`` computed once for each outputs, so that metrics of one family share the work."""
-    known: WeakKeyDictionary[ModelOutputs, T] = WeakKeyDictionary()
+    """Returns ``function`` with its result cached for each outputs object, so that a family's metrics share the work.
+
+    Example:
+        >>> import torch
+        >>> from unlearn_bench.models.outputs import Outputs
+        >>> part = Outputs(torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([0]))
+        >>> outputs = ModelOutputs(part, part, part, part)
+        >>> count = once_per_outputs(lambda outputs: print("computed") or len(outputs.forget))
+        >>> count(outputs) + count(outputs)
+        computed
+        2
+    """
+    results: WeakKeyDictionary[ModelOutputs, T] = WeakKeyDictionary()
 
     @wraps(function)
     def shared(outputs: ModelOutputs) -> T:
-        if outputs not in known:
-            known[outputs] = function(outputs)
-        return known[outputs]
+        if outputs not in results:
+            results[outputs] = function(outputs)
+        return results[outputs]
 
     return shared

@@ -1,12 +1,12 @@
-"""Whether a backdoor still opens: what the model says of test images that show the trigger."""
+"""Whether a backdoor still works: how the model classifies test images with the trigger."""
 
 from __future__ import annotations
 
 from unlearn_bench.metrics import metric
 from unlearn_bench.metrics.accuracy import top1
-from unlearn_bench.outputs import ModelOutputs, Outputs
+from unlearn_bench.models.outputs import ModelOutputs, Outputs
 
-SETTINGS = ("backdoor",)
+SCENARIOS = ("backdoor",)
 SOURCE = "Seo, Kim and Han, section 5.3"
 
 
@@ -16,15 +16,23 @@ SOURCE = "Seo, Kim and Han, section 5.3"
     better="lower",
     unit="%",
     source=SOURCE,
-    settings=SETTINGS,
+    scenarios=SCENARIOS,
     reads="logits",
     about="forget",
-    shows="Whether the trigger still opens the backdoor.",
-    hides="A backdoor that this very patch no longer opens.",
-    alone="A model without a backdoor calls few images of other classes the target: its error rate towards that class.",
+    shows="Whether the trigger still activates the backdoor.",
+    hides="A backdoor that another trigger still activates.",
+    without_reference="A model without a backdoor classifies few images of other classes as the target class.",
 )
 def asr(outputs: ModelOutputs) -> float:
-    """Share of the triggered test images of other classes that the model classifies as the target."""
+    """Share of the triggered test images of other classes that the model classifies as the target.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
+        >>> part = Outputs(features=logits, logits=logits, labels=torch.tensor([0, 0]))  # labelled as the target
+        >>> asr(ModelOutputs(retain=part, forget=part, test_retain=part, test_forget=part, triggered=part, target=0))
+        50.0
+    """
     return top1(outputs.test_forget)
 
 
@@ -34,17 +42,25 @@ def asr(outputs: ModelOutputs) -> float:
     better="lower",
     unit="%",
     source=SOURCE,
-    settings=SETTINGS,
+    scenarios=SCENARIOS,
     reads="logits",
     about="forget",
-    shows="Whether the trigger still opens the backdoor, images of the target class counted.",
-    hides="A backdoor that this very patch no longer opens.",
-    alone="A model without a backdoor is at about one over the number of classes.",
+    shows="Whether the trigger still activates the backdoor, counting images of the target class.",
+    hides="A backdoor that another trigger still activates.",
+    without_reference="A model without a backdoor is at about one over the number of classes.",
 )
 def asr_all(outputs: ModelOutputs) -> float:
     """Share of all triggered test images, those of the target class included, that the model classifies as the target.
 
-    The other convention: a model without a backdoor scores about one over the number of classes here.
+    This is the other convention in the literature. A model without a backdoor scores about one over the number of
+    classes.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
+        >>> part = Outputs(features=logits, logits=logits, labels=torch.tensor([0, 1]))
+        >>> asr_all(ModelOutputs(part, part, test_retain=part, test_forget=part, triggered=part, target=1))
+        50.0
     """
     triggered, target = _triggered(outputs)
     return 100 * float((triggered.logits.argmax(dim=1) == target).double().mean())
@@ -56,15 +72,23 @@ def asr_all(outputs: ModelOutputs) -> float:
     better="higher",
     unit="%",
     source=SOURCE,
-    settings=SETTINGS,
+    scenarios=SCENARIOS,
     reads="logits",
     about="forget",
-    shows="Whether images with the trigger are classified as what they show.",
-    hides="A backdoor that this very patch no longer opens.",
-    alone="A model without a backdoor is near its clean accuracy.",
+    shows="Whether the model classifies images with the trigger as their true class.",
+    hides="A backdoor that another trigger still activates.",
+    without_reference="A model without a backdoor is near its clean accuracy.",
 )
 def acc_triggered(outputs: ModelOutputs) -> float:
-    """Share of the triggered test images of other classes that the model classifies as their true class."""
+    """Share of the triggered test images of other classes that the model classifies as their true class.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
+        >>> part = Outputs(features=logits, logits=logits, labels=torch.tensor([0, 1]))
+        >>> acc_triggered(ModelOutputs(part, part, test_retain=part, test_forget=part, triggered=part, target=1))
+        100.0
+    """
     triggered, target = _triggered(outputs)
     return top1(triggered.where(triggered.labels != target))
 
@@ -75,19 +99,27 @@ def acc_triggered(outputs: ModelOutputs) -> float:
     better="higher",
     unit="%",
     source=SOURCE,
-    settings=SETTINGS,
+    scenarios=SCENARIOS,
     reads="logits",
     about="retain",
-    shows="Whether the model still does its work.",
-    hides="Anything of forgetting.",
-    alone="The original's value is what is to be kept.",
+    shows="Whether the model still classifies images without the trigger.",
+    hides="Whether anything is forgotten.",
+    without_reference="Unlearning should keep the original's value.",
 )
 def acc_clean(outputs: ModelOutputs) -> float:
-    """Share of the test images without the trigger that the model classifies as labelled."""
+    """Share of the test images without the trigger whose label the model predicts.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
+        >>> part = Outputs(features=logits, logits=logits, labels=torch.tensor([0, 0]))
+        >>> acc_clean(ModelOutputs(retain=part, forget=part, test_retain=part, test_forget=part))
+        50.0
+    """
     return top1(outputs.test_retain)
 
 
 def _triggered(outputs: ModelOutputs) -> tuple[Outputs, int]:
     if outputs.triggered is None or outputs.target is None:
-        raise ValueError("a backdoor's metric needs triggered test images, which this setting does not have")
+        raise ValueError("a backdoor metric needs triggered test images, which this scenario does not have")
     return outputs.triggered, outputs.target

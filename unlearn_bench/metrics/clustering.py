@@ -1,4 +1,4 @@
-"""Whether clusters of the features single out the forget set."""
+"""Whether clusters of the features separate the forget set from the rest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from unlearn_bench.kmeans import kmeans
 from unlearn_bench.metrics import metric, once_per_outputs
-from unlearn_bench.outputs import ModelOutputs
+from unlearn_bench.models.outputs import ModelOutputs
+from unlearn_bench.numerics.kmeans import kmeans
 
 RESTARTS = 50  # k-means++ starts; the partition of least inertia is kept, see benchmarks/kmeans_restarts.py
 SEED = 0
@@ -26,13 +26,21 @@ Array = npt.NDArray[np.int64]
     version=3,
     reads="features",
     about="forget",
-    shows="Whether one cluster of the features is the forget set.",
-    hides="Groups that k-means does not find, such as a class in two clusters.",
-    alone="1 is a cluster of its own, as a class that was learned; lower means mixed with others, and "
-    "how much retraining mixes is not known.",
+    shows="Whether one cluster of the features equals the forget set.",
+    hides="Groups that k-means does not find, such as a class that is split into two clusters.",
+    without_reference="At 1 the forget set is a cluster of its own, like a class that was learned; a lower value means "
+    "that it mixes with other samples. How much it mixes in a retrained model is unknown.",
 )
 def f1(outputs: ModelOutputs) -> float:
-    """F1 of the cluster of D's features that best matches D_f: harmonic mean of its precision and recall."""
+    """F1 of the cluster of D's features that best matches D_f: harmonic mean of its precision and recall.
+
+    Example:
+        >>> from unlearn_bench.models.outputs import Outputs
+        >>> features, labels = torch.tensor([[0.0], [0.1], [5.0], [5.1]]), torch.tensor([0, 0])
+        >>> retain, forget = (Outputs(part, torch.zeros(2, 2), labels) for part in features.split(2))
+        >>> f1(ModelOutputs(retain=retain, forget=forget, test_retain=retain, test_forget=forget))
+        1.0
+    """
     cluster, member = clusters(outputs)
     return best_cluster_f1(cluster, member)
 
@@ -45,15 +53,23 @@ def f1(outputs: ModelOutputs) -> float:
     version=3,
     reads="features",
     about="forget",
-    shows="How much the clusters of the features tell of membership in the forget set.",
+    shows="How well the clusters of the features predict membership in the forget set.",
     hides="Groups that k-means does not find.",
-    alone="1 is membership told in full, 0 nothing; how much retraining leaves is not known.",
+    without_reference="At 1 the clusters determine membership, at 0 they carry no information about it; the value of a "
+    "retrained model is unknown.",
 )
 def nmi(outputs: ModelOutputs) -> float:
-    """Mutual information of cluster and membership in D_f over the smaller of their entropies.
+    """Mutual information of cluster and membership in D_f, divided by the smaller of their entropies.
 
-    The paper's formula is lost in the scan; only the smaller entropy can give its 0.96 for a two-valued membership
-    against ten clusters.
+    The paper's formula is illegible in the scan. Only the smaller entropy can give the paper's value of 0.96 for a
+    two-valued membership against ten clusters.
+
+    Example:
+        >>> from unlearn_bench.models.outputs import Outputs
+        >>> features, labels = torch.tensor([[0.0], [0.1], [5.0], [5.1]]), torch.tensor([0, 0])
+        >>> retain, forget = (Outputs(part, torch.zeros(2, 2), labels) for part in features.split(2))
+        >>> round(nmi(ModelOutputs(retain=retain, forget=forget, test_retain=retain, test_forget=forget)), 6)
+        1.0
     """
     cluster, member = clusters(outputs)
     return membership_nmi(cluster, member)
@@ -64,7 +80,11 @@ def best_cluster_f1(cluster: Array, member: Array) -> float:
 
     Args:
         cluster: (N,) int, the cluster of each sample.
-        member: (N,) 0 or 1, membership of D_f.
+        member: (N,) 0 or 1, membership in D_f.
+
+    Example:
+        >>> best_cluster_f1(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
+        0.6666666666666666
     """
     shared = np.bincount(cluster, weights=member)
     size = np.bincount(cluster)
@@ -72,15 +92,32 @@ def best_cluster_f1(cluster: Array, member: Array) -> float:
 
 
 def membership_nmi(cluster: Array, member: Array) -> float:
-    """Returns the mutual information of clusters and membership over the smaller entropy; arguments as above."""
-    # rounding may leave it a few 1e-16 above 1
+    """Returns the mutual information of clusters and membership, divided by the smaller entropy.
+
+    Args:
+        cluster: (N,) int, the cluster of each sample.
+        member: (N,) 0 or 1, membership in D_f.
+
+    Example:
+        >>> round(membership_nmi(np.array([0, 0, 1, 2]), np.array([0, 0, 1, 1])), 6)
+        1.0
+    """
+    # rounding may make it a few 1e-16 larger than 1
     return min(1.0, float(normalized_mutual_info_score(member, cluster, average_method="min")))
 
 
 def sorted_features(outputs: ModelOutputs) -> tuple[Tensor, Tensor]:
-    """Returns the features of D, (N, d) float64, and their membership of D_f, (N,) int64, in order of the feature sum.
+    """Returns the features of D, (N, d) float64, and their membership in D_f, (N,) int64, in order of the feature sum.
 
-    The seeding draws by position, and the result must not depend on the order of images.
+    k-means++ draws samples by position. Sorting makes the result independent of the order of images.
+
+    Example:
+        >>> from unlearn_bench.models.outputs import Outputs
+        >>> retain = Outputs(torch.tensor([[2.0]]), torch.zeros(1, 2), torch.tensor([0]))
+        >>> forget = Outputs(torch.tensor([[1.0]]), torch.zeros(1, 2), torch.tensor([0]))
+        >>> features, member = sorted_features(ModelOutputs(retain, forget, retain, forget))
+        >>> features.tolist(), member.tolist()
+        ([[1.0], [2.0]], [1, 0])
     """
     x = torch.cat([outputs.retain.features, outputs.forget.features]).double()
     member = torch.arange(len(x), device=x.device) >= len(outputs.retain)
@@ -90,9 +127,10 @@ def sorted_features(outputs: ModelOutputs) -> tuple[Tensor, Tensor]:
 
 @once_per_outputs
 def clusters(outputs: ModelOutputs) -> tuple[Array, Array]:
-    """Returns the k-means cluster of each sample of D and its membership of D_f, both (N,); k is the number of classes.
+    """Returns the k-means cluster of each sample of D and its membership in D_f, both (N,); k is the number of classes.
 
-    In float64 on the device of the features: Lloyd's algorithm from fifty k-means++ starts, then Hartigan's exchanges.
+    k-means runs in float64 on the device of the features: Lloyd's algorithm from fifty k-means++ starts, then
+    Hartigan's exchanges.
     """
     x, member = sorted_features(outputs)
     return kmeans(x, outputs.classes, restarts=RESTARTS, seed=SEED).cpu().numpy(), member.cpu().numpy()

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_bench.metrics import metric, once_per_outputs
-from unlearn_bench.outputs import ModelOutputs, Outputs
+from unlearn_bench.models.outputs import ModelOutputs, Outputs
 
 MAX_STEPS = 100
-TOLERANCE = 1e-10  # of the gradient, a sample
+TOLERANCE = 1e-10  # of the gradient, divided by the number of samples
 
 Array = npt.NDArray[np.float64]
 
@@ -24,60 +24,77 @@ Array = npt.NDArray[np.float64]
     version=2,
     reads="logits",
     about="forget",
-    shows="How many forgotten samples the model is as confident of as of training samples.",
+    shows="How many forgotten samples get the confidence of training samples.",
     hides="What attacks with shadow models or with features would find; a new head or another "
-    "temperature alone moves it.",
-    alone="0 is not the aim: retrained models are confident of unseen samples too, so a value far "
-    "below the original's may be a cover-up.",
+    "temperature alone changes the value.",
+    without_reference="0 is not the aim: retrained models are confident on unseen samples too, so a value far "
+    "below the original's may mean that the method only lowers confidence.",
 )
 def mia(outputs: ModelOutputs) -> float:
-    """Share of D_f that an attack on the confidence q(x) = max softmax calls members of the training set.
+    """Share of D_f that an attack on the confidence q(x) = max softmax classifies as members of the training set.
 
-    The attack is logistic regression of member (D_r) against non-member (D_test, both parts; of a backdoor the clean
-    test images alone, since the triggered ones are copies of them) on q, the two sides of equal size. The larger side
-    is weighted down to the size of the smaller instead of drawing a subset of it, which would add noise of its own.
-    Where the attack separates the sides, draws give this value in the median. Where it does not, the slope is near zero
-    and its sign a matter of chance: draws then scatter widely (.27 ± .24 for a value of .17), and so would this value
-    with other test images. ``mia_accuracy`` tells which it is. q is standardised, under these weights, and the penalty
-    is scikit-learn's default (C = 1), as for the linear probes: without standardising, the penalty would decide the
-    attack wherever confidences differ only in their third digit.
+    The attack is logistic regression on q of members (D_r) against non-members (D_test, both parts; for a backdoor only
+    the clean test images, since the triggered ones are copies of them). Both sides have equal weight: the larger one is
+    weighted down to the size of the smaller one. Drawing a subset of it instead would add noise.
+
+    Where the attack separates the sides, the median over drawn subsets equals this value. Where it does not, the slope
+    is near zero and its sign is random. Drawn subsets then scatter widely (.27 ± .24 for a value of .17), and so would
+    this value with other test images. ``mia_accuracy`` distinguishes the two cases.
+
+    q is standardised under these weights, and the penalty is scikit-learn's default (C = 1), as in the linear probes.
+    Without standardising, the penalty would determine the attack wherever confidences differ only in the third digit.
+
+    Example:
+        >>> import torch
+        >>> labels, high, low = torch.tensor([0, 0]), torch.tensor([[9.0, 0.0], [8.0, 0.0]]), torch.zeros(2, 2)
+        >>> seen, unseen = Outputs(high, high, labels), Outputs(low, low, labels)
+        >>> mia(ModelOutputs(retain=seen, forget=seen, test_retain=unseen, test_forget=unseen))
+        1.0
     """
-    return _decided(outputs).forget
+    return _decisions(outputs).forget
 
 
 @metric(
     label="MIA attack",
     bounds=(0, 1),
     better="near retrained",
-    source="the attack of Seo, Kim and Han, appendix B, its accuracy",
+    source="Seo, Kim and Han, appendix B: the accuracy of the attack",
     reads="logits",
     about="retain",
-    shows="Whether the attack behind MIA tells training samples from unseen ones at all: at 0.5 it guesses, and MIA "
-    "says nothing.",
-    hides="Anything of D_f: the attack is fitted on D_r and the test images.",
-    alone="Near 0.5 the model's MIA cannot be compared with another's; above it, the higher, the better the attack.",
+    shows="Whether the attack behind MIA distinguishes training samples from unseen ones: at 0.5 it guesses, and MIA "
+    "carries no information.",
+    hides="Anything about D_f: the attack is fitted on D_r and the test images.",
+    without_reference="Near 0.5 the MIA of two models cannot be compared; a higher value means a better attack.",
 )
 def mia_accuracy(outputs: ModelOutputs) -> float:
-    """Balanced accuracy of the attack behind ``mia``: the mean share of D_r and of D_test that it names rightly.
+    """Balanced accuracy of the attack behind ``mia``: the mean share of D_r and of D_test that it classifies correctly.
 
-    On the samples that it is fitted on, since it is that attack whose decisions ``mia`` counts. With two unknowns the
-    fit flatters it by .006 where both sides are of one distribution (.506 ± .008 for 1,292 and 359 samples, the demo's
-    numbers), which the bound of :mod:`unlearn_bench.report.chance` leaves room for. Ten-fold cross-fitting takes that
-    away, but scatters more (.501 ± .014), depends on how samples are dealt out, and measures ten other attacks.
+    The accuracy is measured on the samples that the attack is fitted on, since ``mia`` counts the decisions of that
+    attack. With two parameters, the fit raises the accuracy by .006 where both sides have one distribution (.506 ± .008
+    for 1,292 and 359 samples, the sizes of the demo). The bound of :mod:`unlearn_bench.report.chance` allows for this.
+    Ten-fold cross-fitting removes the bias, but it scatters more (.501 ± .014), depends on the assignment of samples to
+    folds, and measures ten other attacks.
+
+    Example:
+        >>> import torch
+        >>> labels, high, low = torch.tensor([0, 0]), torch.tensor([[9.0, 0.0], [8.0, 0.0]]), torch.zeros(2, 2)
+        >>> seen, unseen = Outputs(high, high, labels), Outputs(low, low, labels)
+        >>> mia_accuracy(ModelOutputs(retain=seen, forget=seen, test_retain=unseen, test_forget=unseen))
+        1.0
     """
-    return _decided(outputs).accuracy
+    return _decisions(outputs).accuracy
 
 
 @dataclass(frozen=True)
-class _Decided:
-    """What the attack says: the share of D_f that it calls members, and its balanced accuracy."""
+class _Decisions:
+    """The result of the attack: the share of D_f that it classifies as members, and its balanced accuracy."""
 
     forget: float
     accuracy: float
 
 
 @once_per_outputs
-def _decided(outputs: ModelOutputs) -> _Decided:
+def _decisions(outputs: ModelOutputs) -> _Decisions:
     parts = [outputs.test_retain] if outputs.triggered is not None else [outputs.test_retain, outputs.test_forget]
     members, non_members = confidence(outputs.retain), np.concatenate([confidence(part) for part in parts])
     slope, level, mean, std = attack(members, non_members)
@@ -85,20 +102,25 @@ def _decided(outputs: ModelOutputs) -> _Decided:
     def share(q: Array) -> float:
         return float((slope * ((q - mean) / std) + level > 0).mean())
 
-    return _Decided(share(confidence(outputs.forget)), (share(members) + 1 - share(non_members)) / 2)
+    return _Decisions(share(confidence(outputs.forget)), (share(members) + 1 - share(non_members)) / 2)
 
 
 def attack(members: Array, non_members: Array) -> tuple[float, float, float, float]:
     """Returns slope and level of the attack on standardised confidence, and the mean and deviation that standardise it.
 
-    With two unknowns, Newton's method needs a handful of passes over the samples, where scikit-learn's quasi-Newton
-    solver needs dozens; the objective, and with it the decision, is scikit-learn's.
+    The objective, and with it the decision, is scikit-learn's. With two parameters, Newton's method needs a handful of
+    passes over the samples, where scikit-learn's quasi-Newton solver needs dozens.
 
     Args:
         members, non_members: (N,) float64 confidences.
 
     Raises:
         RuntimeError: no convergence.
+
+    Example:
+        >>> slope, level, mean, std = attack(np.array([0.9, 0.8]), np.array([0.6, 0.5]))
+        >>> slope > 0, round(mean, 6)
+        (True, 0.7)
     """
     sides = (members, non_members)
     size = min(len(side) for side in sides)
@@ -118,7 +140,7 @@ def attack(members: Array, non_members: Array) -> tuple[float, float, float, flo
         error = weight * (p - y)
         gradient = np.array([error @ x + theta[0] + step[0], error.sum()])
         if gradient @ step > slope / 2:
-            # too far: the loss is convex, so a shorter step lowers it. Its slope tells, and costs no logarithm
+            # the step is too long: the loss is convex, so a shorter one lowers it. The slope needs no logarithm
             step, slope = step / 2, slope / 2
             continue
         theta = theta + step
@@ -132,6 +154,12 @@ def attack(members: Array, non_members: Array) -> tuple[float, float, float, flo
 
 
 def confidence(outputs: Outputs) -> Array:
-    """Returns the largest softmax probability of each sample, (N,) float64."""
+    """Returns the largest softmax probability of each sample, (N,) float64.
+
+    Example:
+        >>> import torch
+        >>> confidence(Outputs(torch.zeros(1, 2), logits=torch.zeros(1, 2), labels=torch.tensor([0])))
+        array([0.5])
+    """
     q: Array = outputs.logits.double().softmax(dim=1).amax(dim=1).cpu().numpy()
     return q

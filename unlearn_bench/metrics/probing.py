@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unlearn_bench.logistic import logistic_regression
 from unlearn_bench.metrics import metric
-from unlearn_bench.outputs import ModelOutputs
+from unlearn_bench.models.outputs import ModelOutputs
+from unlearn_bench.numerics.logistic import logistic_regression
 
 
 @metric(
@@ -19,14 +19,23 @@ from unlearn_bench.outputs import ModelOutputs
     version=2,
     reads="features",
     about="forget",
-    shows="What a new linear classifier still reads of the forget set's labels from the features: "
-    "knowledge that a new head would bring back.",
-    hides="Knowledge that is not linear in the features; and good features tell unseen classes apart "
-    "too, so high is no proof of memory.",
-    alone="Retrained models lie below the original and far above chance; at the original's value nothing has moved.",
+    shows="How well a new linear classifier can still read the forget set's labels from the features: "
+    "a new head would restore this knowledge.",
+    hides="Knowledge that is not linear in the features. Good features separate unseen classes "
+    "too, so a high value does not prove memory.",
+    without_reference="Retrained models lie below the original and far above chance. A value equal to the original's "
+    "means that nothing changed.",
 )
 def lp_forget(outputs: ModelOutputs) -> float:
-    """Accuracy on the forget set's test images of a linear classifier trained on features of D = D_r ∪ D_f."""
+    """Accuracy on the forget set's test images of a linear classifier trained on features of D = D_r ∪ D_f.
+
+    Example:
+        >>> from unlearn_bench.models.outputs import Outputs
+        >>> features, labels = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
+        >>> part = Outputs(features=features, logits=torch.zeros(2, 2), labels=labels)
+        >>> lp_forget(ModelOutputs(retain=part, forget=part, test_retain=part, test_forget=part))
+        100.0
+    """
     features = torch.cat([outputs.retain.features, outputs.forget.features])
     labels = torch.cat([outputs.retain.labels, outputs.forget.labels])
     return probe(features, labels, outputs.test_forget.features, outputs.test_forget.labels)
@@ -41,12 +50,20 @@ def lp_forget(outputs: ModelOutputs) -> float:
     version=2,
     reads="features",
     about="retain",
-    shows="How well the features still serve the retained classes.",
-    hides="Anything of forgetting.",
-    alone="The original's value is what is to be kept.",
+    shows="How well the features still separate the retained classes.",
+    hides="Whether anything is forgotten.",
+    without_reference="Unlearning should keep the original's value.",
 )
 def lp_retain(outputs: ModelOutputs) -> float:
-    """Accuracy on the retain set's test images of a linear classifier trained on features of D_r."""
+    """Accuracy on the retain set's test images of a linear classifier trained on features of D_r.
+
+    Example:
+        >>> from unlearn_bench.models.outputs import Outputs
+        >>> features, labels = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
+        >>> part = Outputs(features=features, logits=torch.zeros(2, 2), labels=labels)
+        >>> lp_retain(ModelOutputs(retain=part, forget=part, test_retain=part, test_forget=part))
+        100.0
+    """
     train, test = outputs.retain, outputs.test_retain
     return probe(train.features, train.labels, test.features, test.labels)
 
@@ -57,19 +74,26 @@ def lp_retain(outputs: ModelOutputs) -> float:
     better="near retrained",
     unit="%",
     source="Seo, Kim and Han, section 5.2",
-    settings=("subclass",),
+    scenarios=("subclass",),
     version=2,
     reads="features",
     about="forget",
-    shows="What a new linear classifier still reads of the forgotten subclass among the finer labels.",
-    hides="Knowledge that is not linear in the features; and good features tell unseen subclasses apart too.",
-    alone="At the original's value nothing has moved; retrained models lie far above chance.",
+    shows="How well a new linear classifier for the finer labels can still read the forgotten subclass.",
+    hides="Knowledge that is not linear in the features. Good features separate unseen subclasses too.",
+    without_reference="At the original's value nothing has changed; retrained models lie far above chance.",
 )
 def lp_subclass(outputs: ModelOutputs) -> float:
     """Accuracy on the forget set's test images of a linear classifier for the finer labels, trained on features of D.
 
     Raises:
         ValueError: the images have no finer labels.
+
+    Example:
+        >>> from unlearn_bench.models.outputs import Outputs
+        >>> features, fine = torch.tensor([[-1.0], [1.0]]), torch.tensor([2, 3])
+        >>> part = Outputs(features=features, logits=torch.zeros(2, 2), labels=torch.tensor([1, 1]), fine=fine)
+        >>> lp_subclass(ModelOutputs(retain=part, forget=part, test_retain=part, test_forget=part))
+        100.0
     """
     parts = (outputs.retain, outputs.forget, outputs.test_forget)
     fine = [part.fine for part in parts if part.fine is not None]
@@ -82,10 +106,10 @@ def lp_subclass(outputs: ModelOutputs) -> float:
 def probe(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
     """Returns the test accuracy, in percent, of multinomial logistic regression solved to convergence.
 
-    Features are standardised by the training mean and standard deviation (a constant feature is left out of account).
-    The objective is scikit-learn's default, see :func:`unlearn_bench.logistic.logistic_regression`. It is strictly
-    convex in the weights, so neither the start nor the order of samples matters, and it is solved to a gradient of
-    1e-10, so that a processor's rounding moves a test image only where two classes tie to about six digits.
+    Features are standardised by the training mean and standard deviation; a constant feature has no effect. The
+    objective is scikit-learn's default, see :func:`unlearn_bench.numerics.logistic.logistic_regression`. It is strictly
+    convex in the weights, so neither the start nor the order of samples matters. It is solved to a gradient of 1e-10:
+    rounding on another processor changes a prediction only where two classes tie to about six digits.
 
     Args:
         train_x, test_x: (N, d) float.
@@ -93,10 +117,15 @@ def probe(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> f
 
     Raises:
         RuntimeError: no convergence.
+
+    Example:
+        >>> x, y = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
+        >>> probe(x, y, x, y)
+        100.0
     """
     x = train_x.double()
     mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
-    varies = std > len(x) * torch.finfo(std.dtype).eps * mean.abs()  # more than rounding of the mean would
+    varies = std > len(x) * torch.finfo(std.dtype).eps * mean.abs()  # more than rounding of the mean explains
     std = torch.where(varies, std, torch.ones_like(std))
     present, y = torch.unique(train_y, return_inverse=True)
     solution = logistic_regression((x - mean) / std, y, len(present))

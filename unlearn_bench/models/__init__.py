@@ -1,4 +1,4 @@
-"""Classifiers whose features can be asked for, one architecture a file."""
+"""Classifiers that return features and logits, one architecture a file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlearn_bench import inputs
-from unlearn_bench.errors import OptionError
-from unlearn_bench.options import complete
-from unlearn_bench.registry import Entry, Registry
+from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.options import complete
+from unlearn_bench.core.registry import Entry, Registry
+from unlearn_bench.data import passed_images as inputs
 
 DISTURBANCE = 1e-6  # relative, of each weight
 
@@ -23,13 +23,13 @@ class Classifier(nn.Module, ABC):
     """A network that ends in one linear layer, ``head``.
 
     Attributes:
-        head: (d → K); ``features`` is its input, the quantity that the paper's metrics read.
+        head: (d → K); ``features`` is its input, which the paper's metrics read.
     """
 
     head: nn.Linear
 
     def __init_subclass__(cls, **named: Any) -> None:
-        """Has the features of every architecture tell of their inputs where these are watched."""
+        """Wraps ``features`` of every architecture to report its inputs while they are watched."""
         super().__init_subclass__(**named)
         if "features" in cls.__dict__:
             cls.features = inputs.watched(cls.features)  # type: ignore[method-assign]
@@ -41,7 +41,7 @@ class Classifier(nn.Module, ABC):
     @property
     @abstractmethod
     def last_stage(self) -> nn.Module:
-        """The last group of layers before the head (conv4 in the paper): what EU-k and CF-k train besides the head."""
+        """The last group of layers before the head (conv4 in the paper), which EU-k and CF-k train with the head."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits, (N, K) float."""
@@ -49,18 +49,18 @@ class Classifier(nn.Module, ABC):
         return logits
 
     def prepare(self, x: Tensor) -> None:
-        """Computes what follows from the training images alone, before the first step of training; by default nothing.
+        """Computes parts of the network from training images before the first training step; by default nothing.
 
-        What it computes belongs in buffers: checkpoints carry them, and no optimizer moves them.
+        The results belong in buffers: checkpoints contain them, and optimizers do not change them.
 
         Args:
-            x: (N, C, H, W) float, a sample of the images that the model is trained on, normalised, not augmented.
+            x: (N, C, H, W) float, a sample of the training images, normalised, not augmented.
         """
 
     def reinitialise(self, part: nn.Module, seed: int) -> None:
-        """Draws the parameters of ``part`` (a module within this one) anew, as those of an untrained model are drawn.
+        """Draws new initial parameters for ``part``, a module within this one, as for an untrained model.
 
-        What is drawn follows from ``seed`` alone; the global generator is left as it was.
+        They depend only on ``seed``; the state of the global generator does not change.
         """
         fresh = copy.deepcopy(part).cpu()  # drawn on the CPU, so that a GPU starts from the same weights
         with torch.random.fork_rng(devices=[]):
@@ -74,11 +74,11 @@ class Classifier(nn.Module, ABC):
 
     @staticmethod
     def initialise(part: nn.Module) -> None:
-        """Gives ``part`` the architecture's own initial parameters where they are not PyTorch's usual ones."""
+        """Sets the initial parameters of ``part`` where the architecture does not use PyTorch's defaults."""
 
 
 def draw_convolutions(part: nn.Module) -> None:
-    """Draws the convolutions of ``part`` in place from He et al. 2015: normal, variance 2 / fan out."""
+    """Draws the convolutions of ``part`` in place, as He et al. 2015: normal, variance 2 / fan out."""
     for module in part.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -88,7 +88,7 @@ models: Registry[Entry] = Registry("model", __name__)
 
 
 def model(*, label: str, source: str) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
-    """Registers an architecture: a function (channels, classes, *, parameters) to a :class:`Classifier`."""
+    """Registers an architecture: a function from (channels, classes, *, parameters) to a :class:`Classifier`."""
 
     def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
         models.add(Entry(function.__name__, label, source, function))
@@ -98,31 +98,31 @@ def model(*, label: str, source: str) -> Callable[[Callable[..., Classifier]], C
 
 
 def complete_model(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a model's description with every parameter stated.
+    """Returns a model's description with the values of all parameters.
 
     Args:
         description: ``name`` and any of the architecture's parameters.
 
     Raises:
-        UnknownNameError: no such architecture.
-        OptionError: no name, an unknown parameter or a value out of range.
+        UnknownNameError: there is no such architecture.
+        OptionError: there is no name, a parameter is unknown, or a value is out of range.
     """
     parameters = dict(description)
     name = parameters.pop("name", None)
     if name is None:
-        raise OptionError("The model has no name. Give it one, such as {name: resnet18}.")
+        raise OptionError("The model has no name. Add one, such as {name: resnet18}.")
     return {"name": name, **complete(models.get(str(name)).function, parameters, f"model '{name}'")}
 
 
 def build(description: Mapping[str, Any], *, channels: int, classes: int, seed: int) -> Classifier:
-    """Returns an untrained classifier whose initial weights follow from ``seed`` alone.
+    """Returns an untrained classifier whose initial weights depend only on ``seed``.
 
     Raises:
         UnknownNameError, OptionError: see :func:`complete_model`.
     """
     parameters = complete_model(description)
     function = models.get(parameters.pop("name")).function
-    with torch.random.fork_rng(devices=[]):  # initialisation draws from the global generator; leave it as it was
+    with torch.random.fork_rng(devices=[]):  # initialisation uses the global generator, whose state must not change
         torch.manual_seed(seed)
         network: Classifier = function(channels, classes, **parameters)
     return network
@@ -139,11 +139,11 @@ def weights_digest(network: nn.Module) -> str:
 
 @torch.no_grad()
 def disturb(network: nn.Module, seed: int) -> None:
-    """Multiplies every parameter by 1 + 1e-6 · N(0, 1), in place: about what rounding on another processor does.
+    """Multiplies every parameter in place by 1 + 1e-6 · N(0, 1), about the effect of rounding on another processor.
 
     Args:
-        network: any; its buffers stay.
-        seed: of the noise; the same noise on every device.
+        network: any network; its buffers do not change.
+        seed: of the noise, which is the same on every device.
     """
     generator = torch.Generator().manual_seed(seed)
     for _, parameter in sorted(network.named_parameters()):

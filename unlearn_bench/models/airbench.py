@@ -1,4 +1,4 @@
-"""A convolutional network that trains fast: a whitening layer, three groups of two convolutions, no shortcuts."""
+"""A convolutional network that trains fast: a whitening layer and three groups of two convolutions, no shortcuts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlearn_bench.errors import OptionError
+from unlearn_bench.core.errors import OptionError
 from unlearn_bench.models import Classifier, draw_convolutions, model
 from unlearn_bench.models.resnet import Conv3x3
 
 SIDE = 2  # pixels of a whitened patch, in each direction
-EPSILON = 5e-4  # added to each eigenvalue: directions that hold no variance are not blown up
-CHUNK = 256  # images whose patches are held at once
-SCALE = 1 / 9  # of the features; without it the head, which sees 256 positive maxima, diverges at the recipe's rates
+EPSILON = 5e-4  # added to each eigenvalue, so that directions without variance are not amplified
+CHUNK = 256  # images whose patches are in memory at once
+SCALE = 1 / 9  # of the features: with 256 positive maxima as input, the head would diverge at the recipe's rates
 
 Norm = Literal["group", "batch"]
 
 
 def whitening_filters(x: Tensor) -> Tensor:
-    """Returns filters that whiten the 2×2 patches of some images, and the same filters with their sign turned.
+    """Returns filters that whiten the 2×2 patches of images, and the same filters with opposite sign.
 
-    Filter k is v_k / sqrt(λ_k + ε), of the eigenvectors v and eigenvalues λ of the patches' covariance, in ascending
+    Filter k is v_k / sqrt(λ_k + ε), with the eigenvectors v and eigenvalues λ of the patches' covariance, in ascending
     order of λ; the first entry of each v is not negative. The outputs of the first 4C filters have the covariance
     diag(λ / (λ + ε)). Eigenvectors are computed on the CPU in float64.
 
@@ -47,16 +47,16 @@ def whitening_filters(x: Tensor) -> Tensor:
         count += patches.shape[1]
     mean = total / count
     values, vectors = torch.linalg.eigh((moment / count - mean.outer(mean)).cpu())
-    vectors = vectors * torch.where(vectors[0] < 0, -1.0, 1.0)  # an eigenvector's sign is the library's choice
+    vectors = vectors * torch.where(vectors[0] < 0, -1.0, 1.0)  # the sign of an eigenvector depends on the library
     filters = (vectors / (values.clamp(min=0) + EPSILON).sqrt()).T.reshape(size, x.shape[1], SIDE, SIDE)
     return torch.cat([filters, -filters]).to(x.device, torch.float32)
 
 
 class Whitening(nn.Module):
-    """A 2×2 convolution that no optimizer trains: its filters are a buffer, stored with the weights.
+    """A 2×2 convolution that optimizers do not train: its filters are a buffer, stored with the weights.
 
-    Until they are computed from images (see :meth:`Classifier.prepare`), its outputs are the pixels of each patch and
-    the same with their sign turned.
+    Until the filters are computed from images (see :meth:`Classifier.prepare`), the outputs are the pixels of each
+    patch and their negatives.
     """
 
     weight: Tensor
@@ -72,7 +72,7 @@ class Whitening(nn.Module):
 
 
 class Group(nn.Module):
-    """Two 3×3 convolutions, the first followed by max pooling, both by a normalisation and GELU."""
+    """Two 3×3 convolutions, each followed by normalisation and GELU; max pooling follows the first."""
 
     def __init__(self, inputs: int, outputs: int, norm: Norm, group_size: int) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Group(nn.Module):
         self.norm2 = _normalisation(outputs, norm, group_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns (N, outputs, ⌊H / 2⌋, ⌊W / 2⌋); a side of one pixel stays."""
+        """Returns (N, outputs, ⌊H / 2⌋, ⌊W / 2⌋); a side of one pixel remains one pixel."""
         height, width = x.shape[2:]
         pooled = F.max_pool2d(self.conv1(x), (min(2, height), min(2, width)))
         out = F.gelu(self.norm1(pooled))
@@ -103,7 +103,7 @@ class Airbench(Classifier):
 
     @staticmethod
     def initialise(part: nn.Module) -> None:
-        """Draws convolutions anew, see :func:`unlearn_bench.models.draw_convolutions`."""
+        """Draws new convolutions, see :func:`unlearn_bench.models.draw_convolutions`."""
         draw_convolutions(part)
 
     @property
@@ -116,7 +116,7 @@ class Airbench(Classifier):
         self.whitening.weight.copy_(whitening_filters(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """Returns (N, deep_width): a ninth of the last group's maximum over the image."""
+        """Returns (N, deep_width): the last group's maximum over the image, divided by nine."""
         out = F.gelu(self.whitening(x))
         return self.group3(self.group2(self.group1(out))).amax(dim=(2, 3)) * SCALE
 
@@ -137,10 +137,10 @@ def airbench(
 ) -> Classifier:
     """The network of "94% on CIFAR-10 in 3.29 seconds on a single GPU", with GroupNorm or BatchNorm.
 
-    A fifth of the operations of ResNet-18 at width 64, on images of 32×32. Takes images of 8×8 pixels and more.
-    Deviations from the paper: GroupNorm by default, as in the paper of the benchmark; every normalisation has a scale
-    and a shift; convolutions start from He et al. 2015 (normal, fan out), not as identities, so that a part drawn anew
-    (EU-k) differs from what was there; the whitening has no bias; the features are scaled by 1/9 in place of the
+    On images of 32×32 pixels it needs a fifth of the operations of ResNet-18 at width 64. Images have at least 8×8
+    pixels. Deviations from the paper: GroupNorm is the default, as in the benchmark's paper; every normalisation has a
+    scale and a shift; convolutions start from He et al. 2015 (normal, fan out) instead of identities, so that a redrawn
+    part (EU-k) differs from the original; the whitening has no bias; the features are scaled by 1/9 instead of the
     logits; the head has a bias.
 
     Args:
@@ -148,8 +148,8 @@ def airbench(
         classes: K.
         width: channels of the first group.
         deep_width: channels of the other two groups, d.
-        norm: ``group`` or ``batch``. In training, ``batch`` refuses a single image that the groups reduce to one pixel.
-        group_size: of GroupNorm; without effect on ``batch``.
+        norm: ``group`` or ``batch``. In training, ``batch`` fails on a single image that groups reduce to one pixel.
+        group_size: channels of a group of GroupNorm; no effect on ``batch``.
 
     Raises:
         OptionError: ``group_size`` does not divide a width.

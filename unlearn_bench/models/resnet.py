@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlearn_bench.errors import OptionError
+from unlearn_bench.core.errors import OptionError
 from unlearn_bench.models import Classifier, draw_convolutions, model
 
 
@@ -21,7 +21,7 @@ class Conv3x3(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Returns (N, outputs, H / stride, W / stride)."""
         if x.shape[2:] == (1, 1):
-            # on one pixel, eight of the nine taps meet padding alone: the centre gives the same result, 4 times faster
+            # on one pixel, eight of nine weights meet only padding: the centre gives the same result, 4 times faster
             return F.linear(x.flatten(1), self.weight[:, :, 1, 1])[:, :, None, None]
         return super().forward(x)
 
@@ -43,13 +43,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns (N, outputs, H / stride, W / stride)."""
-        # in place: the same numbers, 4 to 8 % faster at width 16, where memory traffic counts
+        # in place: same numbers, 4 to 8 % faster at width 16, where memory traffic limits the speed
         out = F.relu(self.norm1(self.conv1(x)), inplace=True)
         return F.relu(self.norm2(self.conv2(out)).add_(self.shortcut(x)), inplace=True)
 
 
 class ResNet(Classifier):
-    """Four stages of two blocks, each stage but the first halving the image and doubling the channels."""
+    """Four stages of two blocks. Every stage except the first halves the image and doubles the channels."""
 
     def __init__(self, channels: int, classes: int, width: int, groups: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class ResNet(Classifier):
 
     @staticmethod
     def initialise(part: nn.Module) -> None:
-        """Draws convolutions anew, see :func:`unlearn_bench.models.draw_convolutions`."""
+        """Draws new convolutions, see :func:`unlearn_bench.models.draw_convolutions`."""
         draw_convolutions(part)
 
     @property
@@ -77,7 +77,7 @@ class ResNet(Classifier):
         return nn.Sequential(Block(inputs, outputs, stride, groups), Block(outputs, outputs, 1, groups))
 
     def features(self, x: Tensor) -> Tensor:
-        """Returns (N, 8 · width): the last stage, averaged over the image."""
+        """Returns (N, 8 · width): the output of the last stage, averaged over the image."""
         out = F.relu(self.norm1(self.conv1(x)))
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         return out.mean(dim=(2, 3))
@@ -88,19 +88,20 @@ def resnet18(
     channels: int,
     classes: int,
     *,
-    width: Annotated[int, Field(ge=1, le=1024, description="channels of the first stage; the paper has 64")] = 64,
+    width: Annotated[int, Field(ge=1, le=1024, description="channels of the first stage; 64 in the paper")] = 64,
     groups: Annotated[int, Field(ge=1, le=1024, description="groups of every GroupNorm; must divide width")] = 32,
 ) -> Classifier:
     """ResNet-18 with a 3×3 stem and no pooling before the stages, as is usual for images of 32×32 pixels.
 
-    Convolutions start from He et al. 2015 (normal, fan out), as torchvision's do. With PyTorch's own start, a sixth of
-    that variance, the learning rate of 0.1 makes noisier first epochs (GroupNorm makes a step relative to the weights).
+    Convolutions start from He et al. 2015 (normal, fan out), as in torchvision. PyTorch's default has a sixth of that
+    variance, and with it the learning rate of 0.1 makes the first epochs noisier, since GroupNorm makes the effect of a
+    step relative to the size of the weights.
 
     Args:
         channels: of the images.
         classes: K.
         width: channels of the first stage.
-        groups: of every GroupNorm (silent in the paper; 32 is Wu and He's).
+        groups: of every GroupNorm (not stated in the paper; 32 as in Wu and He).
 
     Raises:
         OptionError: ``groups`` does not divide ``width``.

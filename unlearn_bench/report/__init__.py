@@ -1,1 +1,1 @@
-"""From recorded runs to tables: what a cell holds, and how it looks in each format."""
+"""Tables, figures and pages from recorded runs: the content of each cell, and its appearance in each format."""

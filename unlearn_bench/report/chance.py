@@ -1,4 +1,4 @@
-"""Whether the membership attack behind a run's MIA is better than guessing."""
+"""Tests whether the membership attack behind a run's MIA is better than guessing."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ QUANTILE = 1.959964  # of the normal distribution, two-sided 95 %
 
 @dataclass(frozen=True)
 class Attack:
-    """How well a membership attack does.
+    """The accuracy of a membership attack.
 
     Attributes:
         accuracy: balanced accuracy, 0 to 1.
-        low: lower end of its 95 % interval.
+        low: lower bound of its 95 % interval.
     """
 
     accuracy: float
@@ -32,28 +32,28 @@ class Attack:
 
     @property
     def is_guessing(self) -> bool:
-        """Whether the interval reaches down to guessing: then MIA values are not to be compared."""
+        """Whether the interval contains 0.5. If so, MIA values must not be compared."""
         return self.low <= GUESSING
 
 
 def attack_of(values: Mapping[str, float], members: int, non_members: int) -> Attack | None:
-    """Returns how well the attack behind a run's MIA does, or None where its accuracy is not among the values.
+    """Returns the accuracy of the attack behind a run's MIA, or None if ``values`` lacks it.
 
-    The interval is the normal approximation for the mean of two independent shares, each with the variance of a share
-    of one half, the largest possible. The two shares are not recorded, and their own variances would be too small for
-    an accuracy measured on the samples of the fit: of simulated attacks on two equal sides this interval calls 1 %
-    better than guessing, one from the shares themselves 6 %.
+    The interval is the normal approximation for the mean of two independent shares, each with the largest possible
+    variance, that of a share of 0.5. The two shares are not recorded. Their own variances would be too small, because
+    the accuracy is measured on the samples of the fit: in simulated attacks on two equal distributions, 1 % are better
+    than guessing by this interval, and 6 % by an interval from the shares.
 
     Args:
-        values: of a run, by metric.
-        members: training images less those of D_f.
-        non_members: test images.
+        values: values of a run, by metric.
+        members: number of training images without those of D_f.
+        non_members: number of test images.
 
     Raises:
-        ValueError: a side has no images.
+        ValueError: there are no members or no non-members.
     """
     if members < 1 or non_members < 1:
-        raise ValueError(f"an attack needs members and non-members, here {members} and {non_members}")
+        raise ValueError(f"an attack needs members and non-members, got {members} and {non_members}")
     accuracy = values.get(ACCURACY)
     if accuracy is None:
         return None
@@ -62,10 +62,11 @@ def attack_of(values: Mapping[str, float], members: int, non_members: int) -> At
 
 
 def can_compare(metric: str, runs: Collection[RunRecord]) -> bool:
-    """Returns whether a metric's mean over runs says enough to be ranked.
+    """Returns whether methods can be ranked by a metric's mean over these runs.
 
-    A membership attack's accuracy is shown and not ranked: it says how far MIA can be read. MIA itself is ranked where
-    the attack, on average over the runs, is better than guessing. D_f is counted among the members: it is a small part.
+    The accuracy of a membership attack is shown but never ranked, because it only tells whether MIA is meaningful. MIA
+    is ranked if the mean attack over the runs is better than guessing. The number of members includes D_f, which is a
+    small part of the training images.
     """
     if metric != ATTACK:
         return metric != ACCURACY
@@ -73,5 +74,5 @@ def can_compare(metric: str, runs: Collection[RunRecord]) -> bool:
     if not measured:
         return True
     accuracy = statistics.fmean(run.values[ACCURACY] for run in measured)
-    found = attack_of({ACCURACY: accuracy}, measured[0].train_images, measured[0].test_images)
-    return found is None or not found.is_guessing
+    attack = attack_of({ACCURACY: accuracy}, measured[0].train_images, measured[0].test_images)
+    return attack is None or not attack.is_guessing

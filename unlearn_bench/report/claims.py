@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from unlearn_bench.errors import ConfigError
+from simpleeval import InvalidExpression, SimpleEval
+
+from unlearn_bench.core.errors import ConfigError
 from unlearn_bench.report.curves import Curves, Line
 from unlearn_bench.report.tables import RETRAINED, Table, TableRow, mean_gap
 
 Verdict = Literal["held", "not held", "on a stand-in: holds", "on a stand-in: does not hold", "not measured"]
-
-ARITHMETIC: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.USub: operator.neg,
-    ast.Not: operator.not_,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-}
 
 
 class NotMeasuredError(Exception):
@@ -80,12 +66,12 @@ def judge(test: str, reader: Reader, *, on_stand_in: bool = False) -> Judged:
     """
     reader.read.clear()  # what an earlier claim read
     try:
-        holds = bool(_evaluate(ast.parse(test, mode="eval").body, reader.functions))
+        holds = _holds(test, reader.functions)
     except NotMeasuredError as lacking:
         return Judged("not measured", reason=str(lacking))
     except ZeroDivisionError:
         return Judged("not measured", reason=f"the test '{test}' divides by 0 here")
-    except (SyntaxError, TypeError) as problem:
+    except (SyntaxError, TypeError, KeyError, InvalidExpression) as problem:
         raise ConfigError(f"benchmarks.yaml: claims: the test '{test}' cannot be read: {problem}.") from None
     verdicts: dict[bool, Verdict] = {True: "held", False: "not held"}
     if on_stand_in:
@@ -93,26 +79,13 @@ def judge(test: str, reader: Reader, *, on_stand_in: bool = False) -> Judged:
     return Judged(verdicts[holds], tuple(reader.read))
 
 
-def _evaluate(node: ast.AST, functions: Mapping[str, Callable[..., Any]]) -> Any:
-    """Returns the value of a test. Nothing but the nodes listed here is evaluated."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
-        return node.value
-    if isinstance(node, ast.BoolOp):
-        values = [_evaluate(value, functions) for value in node.values]  # all of them, so that all figures are shown
-        return all(values) if isinstance(node.op, ast.And) else any(values)
-    if isinstance(node, ast.UnaryOp) and type(node.op) in ARITHMETIC:
-        return ARITHMETIC[type(node.op)](_evaluate(node.operand, functions))
-    if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
-        return ARITHMETIC[type(node.op)](_evaluate(node.left, functions), _evaluate(node.right, functions))
-    if isinstance(node, ast.Compare) and all(type(op) in ARITHMETIC for op in node.ops):
-        sides = [_evaluate(side, functions) for side in (node.left, *node.comparators)]
-        triples = zip(sides, node.ops, sides[1:], strict=False)
-        return all(ARITHMETIC[type(op)](left, right) for left, op, right in triples)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        if node.func.id in functions:
-            return functions[node.func.id](*(_evaluate(argument, functions) for argument in node.args))
-        raise TypeError(f"there is no function '{node.func.id}'")
-    raise TypeError(f"'{ast.unparse(node)}' is not allowed")
+def _holds(test: str, functions: Mapping[str, Callable[..., Any]]) -> bool:
+    """Returns whether every comparison of a test holds; all of them are evaluated, so that all figures are shown."""
+    body = ast.parse(test, mode="eval").body
+    parts = body.values if isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And) else [body]
+    evaluator = SimpleEval(functions=dict(functions), names={})
+    verdicts = [bool(evaluator.eval(test, previously_parsed=part)) for part in parts]
+    return all(verdicts)
 
 
 class Reader:

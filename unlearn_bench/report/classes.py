@@ -1,4 +1,4 @@
-"""The view by class: what a method does to each retained class, and where the forgotten samples are classified now."""
+"""The view by class: a method's accuracy on each retained class, and its predictions on the forgotten images."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
-from unlearn_bench.config import Row
-from unlearn_bench.errors import MissingRunError
+from unlearn_bench.config.benchmarks import Row
+from unlearn_bench.config.selection import Selection
+from unlearn_bench.core.errors import MissingRunError
 from unlearn_bench.report.tables import RETRAINED, comparable_runs, label_of, runs_of_row
-from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import Counts
 
-SHOWN = 3  # classes of the forgotten samples, the most frequent ones
+SHOWN = 3  # number of predicted classes of D_f that are shown, the most frequent ones
 
 LEGEND = (
-    "Test accuracy of each retained class less the retrained model's, in points, the mean over the configurations in "
-    "which the class is retained; what the training images of D_f are classified as now, and the total variation "
-    "distance of that from the retrained model (0: the same, 1: nothing in common)."
+    "A column of a class: test accuracy on it minus the retrained model's, in percentage points, the mean over the "
+    "configurations that retain it. D_f is classified as: the most frequent predictions on the training images of D_f. "
+    "distance: total variation distance of these predictions from the retrained model's (0: equal, 1: disjoint)."
 )
 
 Shares = dict[int, float]  # label to share
@@ -28,24 +28,24 @@ Predicted = dict[str, Counts]
 def describe_classes(
     placed: Sequence[tuple[Row, Selection]], store: Store
 ) -> tuple[list[str], list[list[str]], list[str]]:
-    """Returns header, body and notes: for each method its change of each retained class, and its forgotten samples.
+    """Returns header, body and notes of a table with a row per method and a column per class.
 
-    A change is the accuracy on the class's test images less the retrained model's, in points, the mean over the
-    configurations in which the class is retained. The last columns say which classes D_f's training images are
-    classified as, and how far that is from the retrained model's (total variation, 0 to 1).
+    A cell is the accuracy on the class's test images minus the retrained model's, in percentage points: the mean over
+    the configurations that retain the class. The last two columns are the most frequent predictions on the training
+    images of D_f, and the total variation distance of the predictions from the retrained model's, 0 to 1.
 
     Raises:
-        MissingRunError: the rows span several data sets or settings, or no retrained model is recorded.
+        MissingRunError: the rows have several data sets or scenarios, or no retrained model is recorded.
     """
     selection = placed[0][1]
     if any(other != selection for _, other in placed):
-        raise MissingRunError("A view by class needs a table of one data set and setting. Choose another table.")
+        raise MissingRunError("The view by class needs a table with one data set and one scenario. Choose another.")
     recorded = comparable_runs(selection.experiment.key, store)
     names, _ = store.class_names(selection.experiment.key)
     counts = store.predicted([run.key for run in recorded])
     reference = runs_of_row(recorded, Row(method=RETRAINED), selection)
     if not reference:
-        raise MissingRunError("A view by class needs the retrained runs of the table. Make them with: reproduce")
+        raise MissingRunError("The view by class needs retrained runs. Make them with: unlearn-bench reproduce")
     methods = store.methods()
     body = []
     for row, _ in placed:
@@ -53,33 +53,37 @@ def describe_classes(
         pairs = [
             (counts.get(run.key), counts.get(reference[pair].key)) for pair, run in runs.items() if pair in reference
         ]
-        known = [(own, other) for own, other in pairs if own is not None and other is not None]
-        body.append([label_of(row, methods), *_cells(known, names)])
+        complete = [(own, other) for own, other in pairs if own is not None and other is not None]
+        body.append([label_of(row, methods), *_cells(complete, names)])
     return ["Method", *names, "D_f is classified as", "distance"], body, [LEGEND]
 
 
 def _cells(pairs: Sequence[tuple[Predicted, Predicted]], names: Sequence[str]) -> list[str]:
-    """Returns a method's line from its (own, retrained) counts, a pair for each configuration."""
+    """Returns a method's cells from its (own, retrained) counts, one pair per configuration."""
     if not pairs:
         return ["–"] * (len(names) + 2)
     changes: dict[int, list[float]] = defaultdict(list)
-    goes: dict[int, float] = defaultdict(float)
-    apart = []
+    predicted: dict[int, float] = defaultdict(float)
+    distances = []
     for own, other in pairs:
         retrained = accuracies(other["retain"])
         for label, accuracy in accuracies(own["retain"]).items():
             changes[label].append(100 * (accuracy - retrained[label]))
         ours, theirs = shares(own["forget"]), shares(other["forget"])
         for label, share in ours.items():
-            goes[label] += share / len(pairs)
-        apart.append(sum(abs(ours.get(k, 0.0) - theirs.get(k, 0.0)) for k in ours.keys() | theirs.keys()) / 2)
+            predicted[label] += share / len(pairs)
+        distances.append(sum(abs(ours.get(k, 0.0) - theirs.get(k, 0.0)) for k in ours.keys() | theirs.keys()) / 2)
     cells = [f"{statistics.fmean(changes[k]):+.1f}" if k in changes else "–" for k in range(len(names))]
-    most = sorted(goes, key=lambda label: -goes[label])[:SHOWN]
-    return [*cells, ", ".join(f"{names[k]} {goes[k]:.0%}" for k in most), f"{statistics.fmean(apart):.2f}"]
+    most = sorted(predicted, key=lambda label: -predicted[label])[:SHOWN]
+    return [*cells, ", ".join(f"{names[k]} {predicted[k]:.0%}" for k in most), f"{statistics.fmean(distances):.2f}"]
 
 
 def accuracies(counts: Counts) -> Shares:
-    """Returns the accuracy on each true label of (true, predicted, number) counts."""
+    """Returns the accuracy, 0 to 1, on each true label of (true, predicted, number) counts.
+
+    >>> accuracies([[0, 0, 3], [0, 1, 1]])
+    {0: 0.75}
+    """
     total: dict[int, int] = defaultdict(int)
     right: dict[int, int] = defaultdict(int)
     for true, predicted, number in counts:
@@ -89,9 +93,13 @@ def accuracies(counts: Counts) -> Shares:
 
 
 def shares(counts: Counts) -> Shares:
-    """Returns the share of each predicted label."""
+    """Returns the share, 0 to 1, of each predicted label of (true, predicted, number) counts.
+
+    >>> shares([[0, 0, 3], [0, 1, 1]])
+    {0: 0.75, 1: 0.25}
+    """
     total = sum(number for _, _, number in counts)
-    found: dict[int, float] = defaultdict(float)
+    by_label: dict[int, float] = defaultdict(float)
     for _, predicted, number in counts:
-        found[predicted] += number / total
-    return dict(found)
+        by_label[predicted] += number / total
+    return dict(by_label)

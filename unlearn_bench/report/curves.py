@@ -1,22 +1,23 @@
-"""Curves of metrics along the steps of methods, from traced runs."""
+"""Curves of metrics over the steps of methods, from traced runs."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from unlearn_bench.config import Measured, Row
-from unlearn_bench.errors import MissingRunError
-from unlearn_bench.report.notes import given_words, remarks_on
+from unlearn_bench.config.benchmarks import Measured, Row
+from unlearn_bench.config.selection import Selection
+from unlearn_bench.core.errors import MissingRunError
+from unlearn_bench.report.notes import remarks_on, user_options
 from unlearn_bench.report.tables import by_selection, comparable_runs, label_of, runs_of_row
-from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
+from unlearn_bench.store.records import RunRecord
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A metric along the steps of one run: (step, value) in order, and whether the method diverged after the last."""
+    """A metric over the steps of one run: ordered (step, value) points, and whether the method diverged after them."""
 
     points: tuple[tuple[int, float], ...]
     diverged: bool
@@ -24,14 +25,14 @@ class Trace:
 
 @dataclass(frozen=True)
 class Line:
-    """A metric along the steps of a method.
+    """A metric over the steps of a method.
 
     Attributes:
-        method, label: of the row.
-        metric: its name.
-        traces: one for each configuration; none of a reference.
-        level: of a reference, which has no steps, the mean over configurations; None otherwise.
-        runs: the keys of the runs.
+        method, label: method and label of the row.
+        metric: name of the metric.
+        traces: one trace per configuration; empty for a reference.
+        level: for a reference, which has no steps, the mean over configurations; else None.
+        runs: keys of the runs.
     """
 
     method: str
@@ -43,18 +44,18 @@ class Line:
 
     @property
     def mean(self) -> list[tuple[int, float]]:
-        """(step, mean over configurations) of every step that all of them have that made any."""
+        """(step, mean over configurations) of the steps that all traces have; traces without points do not count."""
         values: dict[int, list[float]] = {}
         traces = [trace for trace in self.traces if trace.points]
         for trace in traces:
             for step, value in trace.points:
                 values.setdefault(step, []).append(value)
-        shared = [(step, found) for step, found in sorted(values.items()) if len(found) == len(traces)]
-        return [(step, statistics.fmean(found)) for step, found in shared]
+        shared = [(step, at_step) for step, at_step in sorted(values.items()) if len(at_step) == len(traces)]
+        return [(step, statistics.fmean(at_step)) for step, at_step in shared]
 
     @property
     def swing(self) -> float:
-        """Largest difference between two means of the second half of the steps."""
+        """Largest difference between two means in the second half of the steps."""
         mean = self.mean
         late = [value for step, value in mean if step >= mean[-1][0] / 2]
         return max(late) - min(late)
@@ -62,14 +63,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Curves:
-    """The lines of a figure, and what is to be said of them, a sentence each."""
+    """The lines of a figure, and its notes, one sentence each."""
 
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
 
 
 def curves_of(name: str, entry: Measured, placed: Sequence[tuple[Row, Selection]], store: Store) -> Curves:
-    """Returns the curves that the database holds for a figure.
+    """Returns the curves of a figure from the recorded runs.
 
     Raises:
         MissingRunError: a row lacks a configuration.
@@ -83,28 +84,22 @@ def curves_of(name: str, entry: Measured, placed: Sequence[tuple[Row, Selection]
         for row in rows:
             runs = {pair: run for pair, run in runs_of_row(recorded, row, selection).items() if run.status != "failed"}
             if len(runs) < len(selection.configurations):
-                command = f"reproduce --figure {name} --profile {selection.profile}{given_words(selection)}"
+                command = f"reproduce --figure {name} --profile {selection.profile}{user_options(selection)}"
                 raise MissingRunError(
-                    f"Figure {name} has {len(runs)} of {len(selection.configurations)} runs of {row.method}. Make them "
-                    f"with: unlearn-bench {command}"
+                    f"Figure {name} has only {len(runs)} of {len(selection.configurations)} runs of {row.method}. Make "
+                    f"the others with: unlearn-bench {command}"
                 )
             points = store.curves([run.key for run in runs.values()], entry.metrics)
             label, is_reference = label_of(row, methods), methods[row.method].is_reference
+            own = list(runs.values())
             for metric in entry.metrics:
-                traces = tuple(
-                    Trace(
-                        tuple((step, value) for step, named, value in points.get(run.key, ()) if named == metric),
-                        run.status == "diverged",
-                    )
-                    for run in runs.values()
-                )
-                values = [run.values[metric] for run in runs.values() if metric in run.values]
+                traces = () if is_reference else _traces(own, points, metric)
+                values = [run.values[metric] for run in own if metric in run.values]
                 level = statistics.fmean(values) if is_reference and values else None
-                keys = tuple(run.key for run in runs.values())
-                lines.append(Line(row.method, label, metric, () if is_reference else traces, level, keys))
+                lines.append(Line(row.method, label, metric, traces, level, tuple(run.key for run in own)))
             if not is_reference:
                 stated = ", ".join(f"{option} {value}" for option, value in selection.overrides(row).items())
-                notes[f"{label}: {stated or 'options as the method has them'}."] = None
+                notes[f"{label}: {stated or 'default options'}."] = None
                 notes.update(dict.fromkeys(remarks_on(selection, [row.method])))
                 for (forget, seed), run in runs.items():
                     if run.status == "diverged":
@@ -113,10 +108,22 @@ def curves_of(name: str, entry: Measured, placed: Sequence[tuple[Row, Selection]
                 traced += sum(run.model.trace_seconds for run in runs.values() if run.model)
         experiment = selection.experiment
         notes[
-            f"{experiment.dataset}, {experiment.setting}, forget sets {', '.join(selection.forget)}, "
+            f"{experiment.dataset}, {experiment.scenario}, forget sets {', '.join(selection.forget)}, "
             f"profile {selection.profile}."
         ] = None
     notes[
-        f"Measured every {experiment.trace_every} steps, in {traced:.0f} s beside {seconds:.0f} s of the methods."
+        f"Measured every {experiment.trace_every} steps; measuring took {traced:.0f} s, the methods {seconds:.0f} s."
     ] = None
     return Curves(tuple(lines), tuple(notes))
+
+
+def _traces(
+    runs: Sequence[RunRecord], points: Mapping[str, Sequence[tuple[int, str, float]]], metric: str
+) -> tuple[Trace, ...]:
+    return tuple(
+        Trace(
+            tuple((step, value) for step, named, value in points.get(run.key, ()) if named == metric),
+            run.status == "diverged",
+        )
+        for run in runs
+    )

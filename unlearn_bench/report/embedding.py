@@ -1,4 +1,4 @@
-"""Clouds of features in two dimensions: UMAP where it is installed, else principal components."""
+"""Clouds of features in two dimensions, by UMAP if it is installed, else by principal components."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from unlearn_bench.artefacts import is_intact
-from unlearn_bench.config import Row
-from unlearn_bench.errors import MissingRunError, OptionError
-from unlearn_bench.report.notes import given_words, remarks_on
+from unlearn_bench.config.benchmarks import Row
+from unlearn_bench.config.selection import Selection
+from unlearn_bench.core.errors import MissingRunError, OptionError
+from unlearn_bench.core.files import is_intact
+from unlearn_bench.report.notes import remarks_on, user_options
 from unlearn_bench.report.tables import comparable_runs, label_of, runs_of_row
-from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
 
 Embedding = Literal["umap", "pca"]
-POINTS = 4000  # of a cloud: more can neither be told apart on paper nor embedded in a minute
+POINTS = 4000  # points per cloud; more overlap on paper and take longer than a minute to embed
 SEED = 0
 
 
@@ -31,7 +31,7 @@ class Cloud:
     """A model's features of training images, in two dimensions.
 
     Attributes:
-        title: of the panel.
+        title: title of the panel.
         points: (n, 2) float.
         labels: (n,) int64.
         is_forget: (n,) bool.
@@ -45,7 +45,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Clouds:
-    """The panels of a figure, the names of the classes, and what is to be said of them, a sentence each."""
+    """The panels of a figure, the names of the classes, and the notes, one sentence each."""
 
     panels: tuple[Cloud, ...]
     classes: tuple[str, ...]
@@ -55,17 +55,17 @@ class Clouds:
 def clouds_of(
     name: str, placed: Sequence[tuple[Row, Selection]], store: Store, embedding: Embedding | None = None
 ) -> Clouds:
-    """Returns the clouds of the models of a figure's rows, each embedded by itself, of the same images.
+    """Returns a cloud for each row of a figure. All clouds show the same images, and each has its own embedding.
 
     Args:
-        name: of the figure, for messages.
-        placed: its rows, each with the one configuration that is shown.
+        name: name of the figure, for messages.
+        placed: its rows, each with the single configuration to show.
         store: the database and the outputs beside it.
-        embedding: None for UMAP where it is installed, else principal components.
+        embedding: None for UMAP if it is installed, else for principal components.
 
     Raises:
-        OptionError: more than one configuration, or UMAP is wanted and not installed.
-        MissingRunError: a run or its outputs are not there.
+        OptionError: a row has more than one configuration, or UMAP is requested and not installed.
+        MissingRunError: a run or its outputs are missing.
     """
     embedding = embedding or ("umap" if find_spec("umap") else "pca")
     methods, metrics = store.methods(), store.metrics()
@@ -73,8 +73,8 @@ def clouds_of(
     for row, selection in placed:
         if len(selection.configurations) > 1:
             raise OptionError(
-                f"Figure {name} shows one configuration, and {len(selection.configurations)} are chosen. Give --forget "
-                "and --seed once."
+                f"Figure {name} shows one configuration, but {len(selection.configurations)} are selected. Give "
+                "--forget and --seed once each."
             )
         run, features, labels = _features(name, row, selection, store)
         members = np.unpackbits(np.frombuffer(store.forget_members(run.key), np.uint8), count=len(labels))
@@ -92,18 +92,18 @@ def clouds_of(
     used = f"UMAP (umap-learn {version('umap-learn')})" if embedding == "umap" else "Two principal components"
     note = (
         f"{used} of the features of {len(panels[0].labels)} training images of {experiment.dataset}, "
-        f"{experiment.setting} {selection.forget[0]}, profile {selection.profile}; × is D_f. Each panel is embedded by "
-        "itself."
+        f"{experiment.scenario} {selection.forget[0]}, profile {selection.profile}; × marks D_f. Each panel has "
+        "its own embedding."
     )
     remarks = dict.fromkeys(remark for row, selection in placed for remark in remarks_on(selection, [row.method]))
     return Clouds(tuple(panels), store.class_names(experiment.key)[0], (note, *remarks))
 
 
 def embed(features: Any, embedding: Embedding) -> Any:
-    """Returns (n, 2) float of features (n, d), the same at every call.
+    """Returns an embedding (n, 2) float of features (n, d). It is deterministic.
 
     Raises:
-        OptionError: UMAP is wanted and not installed.
+        OptionError: UMAP is requested and not installed.
     """
     if embedding == "pca":
         centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
@@ -117,7 +117,7 @@ def embed(features: Any, embedding: Embedding) -> Any:
 
 
 def _features(name: str, row: Row, selection: Selection, store: Store) -> tuple[RunRecord, Any, Any]:
-    """Returns the run of a row with features (N, d) float32 and labels (N,) int64 of its training images."""
+    """Returns the run of a row, and features (N, d) float32 and labels (N,) int64 of its training images."""
     runs = runs_of_row(comparable_runs(selection.experiment.key, store), row, selection)
     run = next((run for run in runs.values() if run.status == "done"), None)
     lacking = "run" if run is None else "intact outputs"
@@ -125,12 +125,12 @@ def _features(name: str, row: Row, selection: Selection, store: Store) -> tuple[
         file = store.outputs_folder / run.outputs.file
         if is_intact(file, run.outputs.file_digest):
             try:
-                found = load_file(file)
+                tensors = load_file(file)
             except SafetensorError:
-                found = {}
-            if {"train.features", "train.labels"} <= found.keys():
-                return run, found["train.features"], found["train.labels"]
+                tensors = {}
+            if {"train.features", "train.labels"} <= tensors.keys():
+                return run, tensors["train.features"], tensors["train.labels"]
     raise MissingRunError(
         f"Figure {name} has no {lacking} of {row.method}, forget {selection.forget[0]}. Make them with: unlearn-bench "
-        f"reproduce --figure {name} --profile {selection.profile}{given_words(selection)}"
+        f"reproduce --figure {name} --profile {selection.profile}{user_options(selection)}"
     )

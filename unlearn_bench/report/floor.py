@@ -1,4 +1,4 @@
-"""How far two retrained models lie apart, and which methods are no farther from retraining than that."""
+"""The noise floor: how much two retrained models differ, and how a method's difference compares to that."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from unlearn_bench.config import Row, TableEntry
-from unlearn_bench.errors import MissingRunError
+from unlearn_bench.config.benchmarks import Row, TableEntry
+from unlearn_bench.config.selection import Selection
+from unlearn_bench.core.errors import MissingRunError
 from unlearn_bench.report.chance import can_compare
 from unlearn_bench.report.notes import Configuration, words_of
 from unlearn_bench.report.tables import RETRAINED, by_selection, comparable_runs, label_of, runs_of_row
 from unlearn_bench.report.ties import LEVEL, Values, differences_of, marks_of
-from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
 
 LEGEND = (
-    "Mean difference from retrained, its 95 % interval (Welch's t over seeds; a seed's mean over the forget sets is "
-    "one observation), and its size in units of what two retrained models of different seeds typically differ by. "
-    "≠: significantly different from retrained (5 %). ≈: equivalent to retrained: the true difference is smaller than "
-    "that typical difference (two one-sided tests, 5 %). No sign: these seeds cannot decide. "
+    "Mean difference from retrained, its 95 % interval (Welch's t-test over seeds; the mean over the forget sets is "
+    "one observation per seed), and its size in multiples of the typical difference of two retrained models with "
+    "different seeds. ≠: significantly different from retrained (5 %). ≈: equivalent to retrained; the true difference "
+    "is smaller than the typical difference (two one-sided tests, 5 %). No sign: too few seeds to decide. "
     "*: the smallest difference; =: not significantly larger."
 )
 SIGNS = {"different": " ≠", "equivalent": " ≈", "undecided": "", "smallest": " *", "tied": " ="}
@@ -32,10 +32,10 @@ TYPICAL = 2 / math.sqrt(math.pi)  # mean |difference| of two draws from a normal
 
 @dataclass(frozen=True)
 class Floor:
-    """What chance alone does to a metric's mean over forget sets.
+    """The variation of a metric between retrained models of different seeds.
 
     Attributes:
-        means: of each seed, the mean over the forget sets of its retrained models.
+        means: one value per seed, the mean over the forget sets of its retrained models.
     """
 
     means: tuple[float, ...]
@@ -47,11 +47,11 @@ class Floor:
 
     @property
     def typical(self) -> float:
-        """What two retrained models of different seeds typically differ by: 2 / √π standard deviations."""
+        """Typical difference of two retrained models with different seeds: 2 / √π standard deviations."""
         return TYPICAL * self.spread
 
     def visible(self, seeds: int) -> float:
-        """Returns the smallest difference that ``seeds`` seeds of a method show in four of five cases."""
+        """Returns the smallest true difference that ``seeds`` seeds of a method show with 80 % probability."""
         from scipy.special import stdtrit
 
         freedom = len(self.means) - 1
@@ -61,13 +61,13 @@ class Floor:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a method's mean lies from the retrained models'.
+    """The difference of a method's mean from the retrained models' mean.
 
     Attributes:
-        difference: mean of the method less the mean of the retrained models, each over its seeds.
+        difference: mean of the method minus mean of the retrained models, each over its seeds.
         low, high: 95 % interval of the difference.
-        verdict: ``different`` where 0 lies outside that interval, ``equivalent`` where the 90 % interval lies within ±
-            the typical difference of two retrained models, else ``undecided``.
+        verdict: ``different`` if the interval does not contain 0, ``equivalent`` if the 90 % interval lies within ± the
+            typical difference of two retrained models, else ``undecided``.
     """
 
     difference: float
@@ -77,18 +77,24 @@ class Distance:
 
 
 def seed_means(values: Values, metric: str, forget: Sequence[str]) -> tuple[float, ...]:
-    """Returns the mean over the forget sets of each seed that has all of them, in the order of the seeds."""
+    """Returns the mean over the forget sets for each seed that has all of them, in the order of the seeds."""
     by_seed: dict[int, dict[str, float]] = defaultdict(dict)
-    for (name, seed), found in values.items():
-        if metric in found and name in forget:
-            by_seed[seed][name] = found[metric]
+    for (name, seed), by_metric in values.items():
+        if metric in by_metric and name in forget:
+            by_seed[seed][name] = by_metric[metric]
     return tuple(
         statistics.fmean(by_seed[seed].values()) for seed in sorted(by_seed) if len(by_seed[seed]) == len(set(forget))
     )
 
 
 def noise_floor(retrained: Values, metric: str, forget: Sequence[str], words: str = "") -> Floor:
-    """Returns the floor of a metric from the retrained models of those seeds that have all the forget sets.
+    """Returns the noise floor of a metric, from the retrained models of the seeds that have all forget sets.
+
+    Args:
+        retrained: values of the retrained models.
+        metric: name of the metric.
+        forget: forget sets.
+        words: command-line options that select the experiment, for the message.
 
     Raises:
         MissingRunError: fewer than two such seeds.
@@ -96,22 +102,22 @@ def noise_floor(retrained: Values, metric: str, forget: Sequence[str], words: st
     means = seed_means(retrained, metric, forget)
     if len(means) < 2:
         raise MissingRunError(
-            "A noise floor needs retrained models of two seeds or more on every forget set. Make them with: "
+            "A noise floor needs retrained models of at least two seeds on every forget set. Make them with: "
             f"unlearn-bench train{words} --seed 0 --seed 1"
         )
     return Floor(means)
 
 
 def distance(method: Sequence[float], floor: Floor) -> Distance | None:
-    """Returns how far a method is from retraining, or None where no seed of it has all forget sets.
+    """Returns the difference of a method from retraining, or None if no seed of the method has all forget sets.
 
-    Over S seeds of the method and R of the retrained model this is Welch's t-test of two means; with one seed of the
-    method its variance is taken to be the retrained model's. More seeds show smaller differences. A retrained model in
-    the place of the method is called different in 5 % of cases; benchmarks/ties_and_floor.py measures it.
+    For several seeds of the method, this is Welch's t-test of two means. For one seed, the test uses the variance of
+    the retrained models. More seeds make smaller differences significant. If the method is a retrained model, the
+    verdict is ``different`` in 5 % of cases, as benchmarks/ties_and_floor.py measures.
 
     Args:
-        method: of each seed, the method's mean over the forget sets.
-        floor: of the retrained models.
+        method: one value per seed, the method's mean over the forget sets.
+        floor: noise floor of the retrained models.
 
     Source: Welch 1947, Biometrika 34; Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15 (equivalence).
     """
@@ -142,7 +148,7 @@ def distance(method: Sequence[float], floor: Floor) -> Distance | None:
 def describe_floor(
     entry: TableEntry, placed: Sequence[tuple[Row, Selection]], store: Store
 ) -> tuple[list[str], list[list[str]], list[str]]:
-    """Returns header, body and notes of a table of distances in units of the noise floor.
+    """Returns header, body and notes of a table of differences from retrained, in multiples of the noise floor.
 
     Raises:
         MissingRunError: fewer than two seeds of retrained models are recorded.
@@ -159,23 +165,23 @@ def describe_floor(
         notes.append(_floor_note(floors, len(selection.seeds)))
         shown = [row for row in rows if row.method != RETRAINED]
         runs = [list(runs_of_row(recorded, row, selection).values()) for row in shown]
-        found = [values_of(own) for own in runs]
+        by_row = [values_of(own) for own in runs]
         competes = [not (row.method in methods and methods[row.method].is_reference) for row in shown]
         columns = []
         for metric in entry.metrics:
             decimals = 1 if metric in metrics and metrics[metric].unit == "%" else 2
-            distances = [distance(seed_means(values, metric, selection.forget), floors[metric]) for values in found]
+            distances = [distance(seed_means(values, metric, selection.forget), floors[metric]) for values in by_row]
             competing = {
                 k: differences_of(values, retrained, metric)
-                for k, values in enumerate(found)
+                for k, values in enumerate(by_row)
                 if competes[k] and distances[k] is not None and can_compare(metric, runs[k])
             }
             marks = marks_of(competing)
-            verdicts += [lies.verdict for k in competing if (lies := distances[k]) is not None]
+            verdicts += [result.verdict for k in competing if (result := distances[k]) is not None]
             columns.append(
                 [
-                    "–" if lies is None else _cell(lies, floors[metric], decimals) + SIGNS.get(marks.get(k, ""), "")
-                    for k, lies in enumerate(distances)
+                    "–" if result is None else _cell(result, floors[metric], decimals) + SIGNS.get(marks.get(k, ""), "")
+                    for k, result in enumerate(distances)
                 ]
             )
         for k, row in enumerate(shown):
@@ -185,11 +191,11 @@ def describe_floor(
         *(metrics[name].heading if name in metrics else name for name in entry.metrics),
     ]
     counts = ", ".join(f"{verdicts.count(name)} {name}" for name in ("different", "equivalent", "undecided"))
-    return header, body, [*notes, f"Of {len(verdicts)} differences of methods: {counts}."]
+    return header, body, [*notes, f"Verdicts on {len(verdicts)} differences of methods: {counts}."]
 
 
 def floors_of(selection: Selection, metrics: Sequence[str], store: Store) -> dict[str, Floor]:
-    """Returns the floor of each metric, none where retrained models of a single seed are recorded."""
+    """Returns the noise floor of each metric; empty if fewer than two seeds of retrained models are recorded."""
     recorded = comparable_runs(selection.experiment.key, store)
     retrained = _retrained(recorded, selection)
     try:
@@ -199,32 +205,32 @@ def floors_of(selection: Selection, metrics: Sequence[str], store: Store) -> dic
 
 
 def _retrained(recorded: Sequence[RunRecord], selection: Selection) -> Values:
-    """Returns the values of the retrained models of every recorded seed, all of one definition."""
+    """Returns the values of the retrained models of all recorded seeds, for one definition of the method."""
     seeds = tuple(sorted({run.seed for run in recorded if run.method == RETRAINED}))
     return values_of(list(runs_of_row(recorded, Row(method=RETRAINED), replace(selection, seeds=seeds)).values()))
 
 
 def values_of(runs: Sequence[RunRecord]) -> Values:
-    """Returns the values of the runs that are done, by configuration; of several the newest, which comes first."""
-    found: dict[Configuration, Mapping[str, float]] = {}
+    """Returns the values of done runs, by configuration; of several runs the first, which is the newest."""
+    values: dict[Configuration, Mapping[str, float]] = {}
     for run in runs:
         if run.status == "done":
-            found.setdefault((run.forget, run.seed), run.values)
-    return found
+            values.setdefault((run.forget, run.seed), run.values)
+    return values
 
 
-def _cell(lies: Distance, floor: Floor, decimals: int) -> str:
-    gap = abs(lies.difference)
+def _cell(result: Distance, floor: Floor, decimals: int) -> str:
+    gap = abs(result.difference)
     units = f"{gap / floor.typical:.1f}×" if floor.typical else "∞×" if gap else "0×"
-    interval = f"[{lies.low:+.{decimals}f}, {lies.high:+.{decimals}f}]"
-    return f"{lies.difference:+.{decimals}f} {interval} {units}{SIGNS[lies.verdict]}"
+    interval = f"[{result.low:+.{decimals}f}, {result.high:+.{decimals}f}]"
+    return f"{result.difference:+.{decimals}f} {interval} {units}{SIGNS[result.verdict]}"
 
 
 def _floor_note(floors: Mapping[str, Floor], seeds: int) -> str:
     count = len(next(iter(floors.values())).means)
     parts = ", ".join(f"{name} {floor.typical:.3g} ({floor.visible(seeds):.3g})" for name, floor in floors.items())
     return (
-        f"Typical difference of two of {count} retrained models, each a mean over the forget sets, and in parentheses "
-        f"the smallest difference that {seeds} seed{'s' if seeds > 1 else ''} of a method would show in four of five "
-        f"cases: {parts}."
+        f"Typical difference of two retrained models (from {count} seeds, each a mean over the forget sets); in "
+        f"parentheses, the smallest difference of a method with {seeds} seed{'s' if seeds > 1 else ''} that is "
+        f"significant with 80 % probability: {parts}."
     )

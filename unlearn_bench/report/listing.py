@@ -1,4 +1,4 @@
-"""Records and methods described in plain text, for ``runs``, ``show``, ``status`` and ``explain``."""
+"""Plain-text descriptions of records and methods, for ``runs``, ``show``, ``status`` and ``explain``."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from tabulate import tabulate
 
-from unlearn_bench.config import Row
-from unlearn_bench.errors import unknown_name
+from unlearn_bench.config.benchmarks import Row
+from unlearn_bench.config.selection import Selection
+from unlearn_bench.core.errors import unknown_name
 from unlearn_bench.report.intervals import backdoor_intervals
 from unlearn_bench.report.render import one_line
 from unlearn_bench.report.tables import comparable_runs, runs_of_row
-from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import Counts, MetricRecord, RunRecord
 
 
 def plain_table(header: Sequence[str], body: Sequence[Sequence[Any]]) -> str:
-    """Returns a table for a terminal, numbers as they are; no word in it moves the cursor."""
+    """Returns a table for a terminal. It does not round numbers, and it replaces control characters."""
     plain = [[one_line(str(cell)) for cell in row] for row in body]
     return tabulate(plain, [one_line(name) for name in header], tablefmt="simple", disable_numparse=True)
 
@@ -30,7 +30,7 @@ Listing = tuple[list[str], list[list[Any]]]  # header and body
 
 
 def show_listing(listing: Listing, as_json: bool, notes: Sequence[str] = ()) -> str:
-    """Returns a listing for a terminal, notes below it; or as JSON, a list with an object for each line."""
+    """Returns a listing as text with notes below it, or as JSON: a list with one object per row."""
     header, body = listing
     if as_json:
         return json.dumps([dict(zip(header, row, strict=True)) for row in body], indent=2, ensure_ascii=False)
@@ -49,10 +49,14 @@ SORTS: dict[str, Callable[[RunRecord], Any]] = {
 
 
 def sorted_runs(runs: Sequence[RunRecord], by: str) -> list[RunRecord]:
-    """Returns the runs, newest first, in the order of a column, or of a metric, those that lack it last.
+    """Returns the runs sorted by a column or by a metric. Runs without the metric come last.
+
+    Args:
+        runs: the runs, newest first.
+        by: name of a column or of a metric; ``finished`` keeps the order.
 
     Raises:
-        UnknownNameError: neither a column nor a metric that any of them has.
+        UnknownNameError: ``by`` is neither a column nor a metric of any run.
     """
     if by == "finished":
         return list(runs)
@@ -65,7 +69,7 @@ def sorted_runs(runs: Sequence[RunRecord], by: str) -> list[RunRecord]:
 
 
 def list_runs(runs: Sequence[RunRecord], metric: str | None = None) -> Listing:
-    """Returns a line for each run, with the value of one metric where that is asked for."""
+    """Returns a row for each run, with a column for ``metric`` unless it is None."""
     header = ["run", "key", "method", "dataset", "forget", "seed", "profile", "status", "finished (UTC)"]
     body: list[list[Any]] = [
         [
@@ -88,7 +92,7 @@ def list_runs(runs: Sequence[RunRecord], metric: str | None = None) -> Listing:
 
 
 def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) -> str:
-    """Returns a line for each run with every metric."""
+    """Returns a table with a row for each run and a column for each metric."""
     names = sorted({name for run in runs for name in run.values})
     header = [
         "run",
@@ -118,7 +122,7 @@ def list_values(runs: Sequence[RunRecord], metrics: Mapping[str, MetricRecord]) 
 
 
 def run_as_json(run: RunRecord) -> str:
-    """Returns all that is recorded of one run as JSON, an object with the fields of the record; times are UTC."""
+    """Returns the complete record of a run as JSON: an object with the fields of the record, times in UTC."""
     return json.dumps(asdict(run), indent=2, ensure_ascii=False, default=lambda value: value.isoformat())
 
 
@@ -128,12 +132,15 @@ def describe_run(
     predicted: Mapping[str, Counts] | None = None,
     remarks: Sequence[str] = (),
 ) -> str:
-    """Returns all that is recorded of one run; of a backdoor, with the intervals that ``predicted`` allows.
+    """Returns the complete record of a run as text.
 
-    ``remarks`` on it stand before its values.
+    Args:
+        run: the run.
+        metrics: the records of metrics, by name.
+        predicted: counts of predictions; for a backdoor, the text then includes confidence intervals.
+        remarks: remarks on the run, shown before its values.
     """
-    is_backdoor = run.spec["experiment"]["setting"] == "backdoor"
-    intervals = backdoor_intervals(predicted or {}, int(run.forget)) if is_backdoor else {}
+    intervals = backdoor_intervals(predicted, int(run.forget)) if predicted and "triggered" in predicted else {}
     lines: list[tuple[str, Any]] = [
         ("run", f"{run.id}, {run.status}" + (f": {run.error}" if run.error else "")),
         ("key", run.key),
@@ -141,7 +148,7 @@ def describe_run(
         ("options", _pairs(run.options)),
         ("changed from default", _pairs(run.changed_options) or "nothing"),
         ("dataset", f"{run.dataset}, content {run.dataset_digest}"),
-        ("forget set", f"{run.spec['experiment']['setting']} {run.forget}, hash {run.spec['forget_digest']}"),
+        ("forget set", f"{run.scenario} {run.forget}, hash {run.spec['forget_digest']}"),
         ("seed", run.seed),
         ("model", _pairs(run.spec["experiment"]["model"])),
         ("recipe", _pairs(run.spec["experiment"]["recipe"])),
@@ -154,9 +161,9 @@ def describe_run(
         ("evaluation", f"{run.evaluation_seconds:.2f} s"),
     ]
     if held_out := run.spec["experiment"]["held_out"]:
-        lines.append(("held out", f"{held_out:g} of D_f and of D'_r, measured in place of all else"))
+        lines.append(("held out", f"{held_out:g} of D_f and of D'_r; metrics use these images only"))
     if run.model:
-        memory = f"{run.model.peak_memory_bytes / 2**20:.0f} MiB" if run.model.peak_memory_bytes else "not known"
+        memory = f"{run.model.peak_memory_bytes / 2**20:.0f} MiB" if run.model.peak_memory_bytes else "not measured"
         lines += [
             ("method time", f"{run.model.method_seconds:.2f} s"),
             (
@@ -179,10 +186,12 @@ def describe_run(
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a table is: runs done, diverged or failed, and in all; seconds of work left on one core or GPU.
+    """The progress of a table.
 
-    ``seconds`` takes for each missing run the mean of the recorded ones of its method in its experiment; None where
-    nothing of a method is recorded there.
+    Attributes:
+        done, total, broken: number of runs that are done, of all runs, and of runs that diverged or failed.
+        seconds: estimated time for the missing runs on one core or GPU: for each, the mean time of the recorded runs of
+            its method in its experiment. None if no such run is recorded.
     """
 
     done: int
@@ -192,17 +201,17 @@ class Progress:
 
 
 def progress_of(placed: Sequence[tuple[Row, Selection]], store: Store) -> Progress:
-    """Returns how far a table is."""
+    """Returns the progress of a table."""
     recorded = {key: comparable_runs(key, store) for key in {selection.experiment.key for _, selection in placed}}
     done = total = broken = 0
     seconds: float | None = 0.0
     for row, selection in placed:
         runs = recorded[selection.experiment.key]
-        found = runs_of_row(runs, row, selection).values()
-        done += sum(run.status == "done" for run in found)
-        broken += sum(run.status != "done" for run in found)
+        own = runs_of_row(runs, row, selection).values()
+        done += sum(run.status == "done" for run in own)
+        broken += sum(run.status != "done" for run in own)
         total += len(selection.configurations)
-        missing = len(selection.configurations) - len(found)
+        missing = len(selection.configurations) - len(own)
         took = [
             run.model.method_seconds + run.evaluation_seconds
             for run in runs
@@ -226,9 +235,9 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 def _curves(points: Sequence[tuple[int, str, float]]) -> list[tuple[str, str]]:
     names = dict.fromkeys(name for _, name, _ in points)
-    described = []
+    descriptions = []
     for name in names:
         values = [(step, value) for step, other, value in points if other == name]
         (first, start), (last, end) = values[0], values[-1]
-        described.append((name, f"{start:.4g} at step {first} to {end:.4g} at step {last}, {len(values)} points"))
-    return described
+        descriptions.append((name, f"{start:.4g} at step {first} to {end:.4g} at step {last}, {len(values)} points"))
+    return descriptions

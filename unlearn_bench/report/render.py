@@ -1,4 +1,4 @@
-"""A table of cells as text, Markdown, LaTeX, CSV or JSON. The only place that rounds."""
+"""Renders a table as text, Markdown, LaTeX, CSV or JSON. Numbers are rounded only here."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 
 from tabulate import tabulate
 
-from unlearn_bench.artefacts import durable
-from unlearn_bench.errors import OptionError
+from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.files import atomic_write
 from unlearn_bench.report.tables import Cell, Table, TableRow
 from unlearn_bench.store.records import MetricRecord
 
 LEGEND = (
-    "Mean ± standard deviation over configurations; in parentheses the absolute difference from Retrained, the "
-    "smallest {how}; =: not significantly larger (paired t-test, 5 %, corrected for choosing the smallest). No mark in "
-    "a column: no gap is significantly larger than the smallest. k/n: only k of n configurations are done."
+    "Mean ± standard deviation over configurations; in parentheses the gap, the absolute difference from Retrained. "
+    "The smallest gap is {how}; =: not significantly larger (paired t-test, 5 %, corrected for choosing the smallest). "
+    "No mark in a column: no gap is significantly larger than the smallest. k/n: only k of n configurations are done."
 )
 Bold = Callable[[str], str]
 
 
 def to_text(table: Table, *, color: bool = False) -> str:
-    """Returns the table for a terminal, the smallest gap marked by ``*`` and, with ``color``, in bold."""
+    """Returns the table for a terminal. ``*`` marks the smallest gap; with ``color``, it is also bold."""
     bold: Bold = (lambda text: f"\x1b[1m{text}*\x1b[0m") if color else (lambda text: f"{text}*")
     body = tabulate(_body(table, bold), _header(table), tablefmt="simple", disable_numparse=True)
     notes = map(one_line, table.notes)
@@ -35,7 +35,7 @@ def to_text(table: Table, *, color: bool = False) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """Returns the table for GitHub, the smallest gap in bold."""
+    """Returns the table as GitHub Markdown, with the smallest gap in bold."""
     escape = _markdown
     cells = [[escape(cell) for cell in row[:2]] + row[2:] for row in _body(table, lambda text: f"**{text}**")]
     body = tabulate(cells, [escape(cell) for cell in _header(table)], tablefmt="github", disable_numparse=True)
@@ -44,10 +44,10 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """Returns a LaTeX table for the booktabs package, the smallest gap in bold, provenance as comments."""
-    lines = [f"% {one_line(note)}" for note in table.notes]  # a second line would be no comment any more
+    """Returns a LaTeX table for the booktabs package, with the smallest gap in bold and the notes as comments."""
+    lines = [f"% {one_line(note)}" for note in table.notes]  # a line break would end the comment
     lines += [r"\begin{table}", r"\centering\small\setlength{\tabcolsep}{4pt}"]
-    lines += [rf"\caption{{{_latex(table.title)}}}"]  # the number of a table is the article's own
+    lines += [rf"\caption{{{_latex(table.title)}}}"]  # the article numbers its tables
     lines += [rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}", r"\toprule"]
     lines += [" & ".join(_latex(cell) for cell in _header(table)) + r" \\", r"\midrule"]
     for row in _body(table, lambda text: rf"\textbf{{{text}}}"):
@@ -65,9 +65,9 @@ def to_latex(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Returns the long form, one row per method and metric, numbers at full precision.
+    """Returns the long form as CSV, one row per method and metric, with numbers at full precision.
 
-    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    Text that a spreadsheet would execute as a formula gets a leading apostrophe.
     """
     records = to_records(table)
     out = io.StringIO()
@@ -78,20 +78,20 @@ def to_csv(table: Table) -> str:
 
 
 def to_json(table: Table) -> str:
-    """Returns the long form as a JSON list, numbers at full precision."""
+    """Returns the long form as a JSON list, with numbers at full precision."""
     return json.dumps(to_records(table), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def to_records(table: Table) -> list[dict[str, Any]]:
-    """Returns a table in its long form, what CSV and JSON hold: a record for each row and metric.
+    """Returns a table in long form, as in CSV and JSON: one record per row and metric.
 
     Returns:
-        Records of ``method`` (name), ``metric`` (name), ``mean`` over the configurations that are done and ``std``,
-        their sample standard deviation, both in the metric's unit and null where there are too few; ``n``, how many are
-        done; ``gap``, the absolute difference of the mean from the retrained model's over the same configurations, null
-        for that model itself; ``best``, whether the gap is the smallest of its column and another is significantly
-        larger, and ``tied``, whether it is not significantly larger than that; ``label`` of the row; ``dataset``, the
-        measured one as people write it.
+        Records with these fields: ``method`` and ``metric``, names; ``mean`` and ``std``, mean and sample standard
+        deviation over the done configurations, in the unit of the metric, None if there are too few; ``n``, number of
+        done configurations; ``gap``, absolute difference of the mean from the retrained model's over the same
+        configurations, None for the retrained model; ``best``, whether the gap is the smallest of its column and
+        another gap is significantly larger; ``tied``, whether the gap is not the smallest and not significantly larger;
+        ``label`` of the row; ``dataset``, label of the measured data set.
     """
     return [
         {
@@ -111,25 +111,25 @@ def to_records(table: Table) -> list[dict[str, Any]]:
     ]
 
 
-AGAINST = "Ours, the paper's value, and the difference; – where the paper prints none or nothing was measured."
+AGAINST = "Our value / the paper's value (difference); – if the paper prints no value or nothing was measured."
 OTHER_DATA = (
-    "Where the paper's data set is not ours, no difference is shown: values on two data sets may be compared in their "
-    "order alone."
+    "If our data set is not the paper's, no difference is shown: between data sets, you can compare only the order of "
+    "methods."
 )
 
 
 def against_paper(table: Table, format: str) -> str:
-    """Returns a table of our values beside the published ones, ``text`` or ``markdown``.
+    """Returns a table of our values beside the published ones, as ``text`` or ``markdown``.
 
-    Where a data set stands in for others of the paper, there is a line for each of these, which names both and gives no
-    difference.
+    If a data set replaces others of the paper, the table has a line for each of these. The line names both data sets
+    and shows no difference.
 
     Raises:
-        OptionError: another format, or a table of which nothing is published.
+        OptionError: another format, or benchmarks.yaml has no published values for the table.
     """
     elsewhere = any(paper.published for row in table.rows for paper in row.elsewhere)
     if not elsewhere and all(cell.published is None for row in table.rows for cell in row.cells):
-        raise OptionError(f"benchmarks.yaml holds no published numbers of table {table.name}.")
+        raise OptionError(f"benchmarks.yaml has no published numbers for table {table.name}. Choose another table.")
     body = []
     for row in table.rows:
         pairs = list(zip(table.columns, row.cells, strict=True))
@@ -144,7 +144,7 @@ def against_paper(table: Table, format: str) -> str:
     notes = [
         AGAINST,
         *([OTHER_DATA] if elsewhere else []),
-        *([f"On the paper: {table.published_note}"] if table.published_note else []),
+        *([f"Note on the paper: {table.published_note}"] if table.published_note else []),
         *table.notes,
     ]
     return with_notes(header, body, notes, format, title=f"{_title(table)}, against the paper")
@@ -153,14 +153,14 @@ def against_paper(table: Table, format: str) -> str:
 def with_notes(
     header: Sequence[str], body: Sequence[Sequence[str]], notes: Sequence[str], format: str, *, title: str = ""
 ) -> str:
-    """Returns a table of words with notes below it, ``text`` or ``markdown``.
+    """Returns a table of text cells with notes below it, as ``text`` or ``markdown``.
 
     Raises:
         OptionError: another format.
     """
     kinds = {"text": "simple", "markdown": "github"}
     if format not in kinds:
-        raise OptionError(f"This report comes as text or markdown, and --format is '{format}'. Choose one of them.")
+        raise OptionError(f"--format is '{format}', expected text or markdown for this report.")
     if format == "markdown":
         cells = [[_markdown(cell) for cell in row] for row in body]
         text = tabulate(cells, [_markdown(cell) for cell in header], tablefmt="github", disable_numparse=True)
@@ -179,7 +179,7 @@ def _beside(cell: Cell, column: MetricRecord, with_difference: bool = True) -> s
     return f"{ours} / {paper} ({cell.mean - cell.published:+.{decimals}f})"
 
 
-SETS = re.compile(r"(?<!\w)(D'?_[fr])(?!\w)")  # D_f, D_r, D'_r, which the paper prints as mathematics
+SETS = re.compile(r"(?<!\w)(D'?_[fr])(?!\w)")  # D_f, D_r, D'_r are set as mathematics, as in the paper
 
 FORMATS: dict[str, Callable[[Table], str]] = {
     "text": to_text,
@@ -191,13 +191,13 @@ FORMATS: dict[str, Callable[[Table], str]] = {
 
 
 def write_file(text: str, file: Path, *, append: bool = False) -> None:
-    """Writes a rendered report to a file, whole or not at all, or to its end; a missing folder is made.
+    """Writes a rendered report to a file atomically, or appends it. Creates a missing folder.
 
     Raises:
         OptionError, FileError: the file cannot be written.
     """
     if not append and (file.is_file() or not file.exists()):  # a device or a pipe cannot be replaced
-        with durable(file) as part:
+        with atomic_write(file) as part:
             part.write_text(f"{text}\n", encoding="utf-8")
         return
     try:
@@ -205,7 +205,7 @@ def write_file(text: str, file: Path, *, append: bool = False) -> None:
         with file.open("a" if append else "w", encoding="utf-8") as stream:
             stream.write(f"{text}\n")
     except OSError as problem:
-        raise OptionError(f"{file} cannot be written: {problem.strerror}. Name another file.") from None
+        raise OptionError(f"{file} cannot be written: {problem.strerror}. Choose another file.") from None
 
 
 def _title(table: Table) -> str:
@@ -228,7 +228,7 @@ def _body(table: Table, bold: Bold) -> list[list[str]]:
 
 
 def cell_text(cell: Cell, column: MetricRecord, row: TableRow, bold: Bold = str) -> str:
-    """Returns mean ± standard deviation (gap), rounded, the smallest gap within ``bold``."""
+    """Returns rounded mean ± standard deviation (gap); applies ``bold`` to a cell with the smallest gap."""
     decimals = 1 if column.unit == "%" else 2
     incomplete = f" {cell.n}/{row.expected}" if cell.n < row.expected else ""
     if cell.mean is None:
@@ -241,14 +241,14 @@ def cell_text(cell: Cell, column: MetricRecord, row: TableRow, bold: Bold = str)
 
 
 def one_line(text: str) -> str:
-    """Returns a text without line breaks and control characters, which a terminal or a file format might obey."""
+    """Returns a text with spaces in place of line breaks and control characters, which a terminal could execute."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _latex(text: str) -> str:
-    from pylatexenc.latexencode import UnicodeToLatexEncoder  # which few reports need
+    from pylatexenc.latexencode import UnicodeToLatexEncoder  # few reports need it
 
-    # letters that LaTeX's standard fonts lack are shown by their numbers, rather than ending the compilation
+    # replace letters that LaTeX's standard fonts lack by their code points, so that the document compiles
     encoder = UnicodeToLatexEncoder(unknown_char_policy="unihex", unknown_char_warning=False)
     parts = SETS.split(one_line(text))
     return "".join(f"${part}$" if SETS.fullmatch(part) else str(encoder.unicode_to_latex(part)) for part in parts)

@@ -1,4 +1,4 @@
-"""Records to a table of cells. Numbers stay at full precision here; rounding is the renderer's."""
+"""Builds a table of cells from records. Cells have full precision; the renderer rounds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from unlearn_bench.config import Row, TableEntry
-from unlearn_bench.errors import MissingRunError
+from unlearn_bench.config.benchmarks import Row, TableEntry
+from unlearn_bench.config.selection import PaperRow, Placed, PlacedRow, Selection, title_of
+from unlearn_bench.core.errors import MissingRunError
 from unlearn_bench.report.chance import ATTACK, NOTE, can_compare
 from unlearn_bench.report.notes import (
     Configuration,
@@ -21,7 +22,6 @@ from unlearn_bench.report.notes import (
     twins,
 )
 from unlearn_bench.report.ties import differences_of, marks_of
-from unlearn_bench.selection import PaperRow, Placed, PlacedRow, Selection, title_of
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MethodRecord, MetricRecord, RunRecord
 
@@ -31,18 +31,18 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 @dataclass(frozen=True)
 class Cell:
-    """A method's result in one metric.
+    """A method's result for one metric.
 
     Attributes:
-        mean: over the configurations that are done; None where none is.
+        mean: mean over the done configurations; None if there is none.
         std: their sample standard deviation; None for fewer than two.
-        n: how many are done.
+        n: number of done configurations.
         gap: |mean − mean of the retrained model over the same configurations|; None for the retrained model itself.
         best: whether the gap is the smallest of the approximate methods with all configurations done, and at least one
             other gap is significantly larger, see :func:`unlearn_bench.report.ties.marks_of`.
-        tied: whether it is not the smallest, and not significantly larger.
-        published: the paper's value, where it prints one on the data set that was measured.
-        is_guess: whether it is the value of a membership attack that is no better than guessing, which is not compared.
+        tied: whether the gap is not the smallest, and not significantly larger.
+        published: the value that the paper prints on the measured data set; None if it prints none.
+        is_guess: whether the value is an MIA whose attack is no better than guessing. Such values are not compared.
     """
 
     mean: float | None
@@ -57,15 +57,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A method's row; a reference (original, retrained) competes with nobody and shows no gap in the paper's style.
+    """A method's row. A reference (original, retrained) gets no marks and, as in the paper, shows no gap.
 
     Attributes:
-        method, label, train_set: its name, as it is shown, and which images it is given.
-        cells: a cell for each column.
-        expected: how many configurations each cell should have.
-        dataset: the measured one, as people write it.
-        runs: the keys of the runs behind the cells, done or not.
-        elsewhere: the rows of the paper on other data sets, which the measured one stands in for.
+        method, label, train_set: name and label of the method, and the images that it uses.
+        cells: one cell per column.
+        expected: number of configurations that each cell should have.
+        dataset: label of the measured data set.
+        runs: keys of the runs of the row, done or not.
+        elsewhere: rows of the paper on data sets that the measured one replaces.
     """
 
     method: str
@@ -84,12 +84,12 @@ class Table:
     """A table with its provenance, ready for any renderer.
 
     Attributes:
-        name: as in benchmarks.yaml.
-        title: likewise, with what was measured.
+        name: name in benchmarks.yaml.
+        title: title in benchmarks.yaml, followed by data sets and profile.
         columns: the metrics.
-        rows: in the order of benchmarks.yaml, equal ones once.
-        notes: what was measured, on what, and what is missing, a sentence each.
-        published_note: on the paper's values.
+        rows: the rows in the order of benchmarks.yaml, without duplicates.
+        notes: data, software, hardware and missing runs, one sentence each.
+        published_note: note on the paper's values.
     """
 
     name: str
@@ -108,17 +108,17 @@ def build_table(
     *,
     without_reference: bool = False,
 ) -> Table:
-    """Returns the table of what the database holds.
+    """Returns a table of the recorded runs.
 
     Args:
-        name: of the table in benchmarks.yaml.
-        entry: its title and metrics.
+        name: name of the table in benchmarks.yaml.
+        entry: the table in benchmarks.yaml, with title and metrics.
         placed: its rows, each with its configurations.
         store: the database.
-        without_reference: whether rows that lack a retrained run are left empty, for who reads single rows.
+        without_reference: whether to leave rows without a retrained run empty instead of raising an error.
 
     Raises:
-        MissingRunError: a configuration has no retrained run with all metrics: without it no gap can be read.
+        MissingRunError: a configuration has no retrained run with all metrics, so no gap can be computed.
     """
     method_records, metric_records = store.methods(), store.metrics()
     columns = tuple(
@@ -126,7 +126,7 @@ def build_table(
     )
     rows: list[TableRow] = []
     used: list[RunRecord] = []
-    notes: dict[str, None] = {}  # in order, each once
+    notes: dict[str, None] = {}  # an ordered set
     lacks: list[str] = []
     for selection, own in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
@@ -137,16 +137,16 @@ def build_table(
             raise MissingRunError(missing_reference(selection, lacking))
         if lacking:
             by_row, reference = [{} for _ in own], {}
-        made = [
+        own_rows = [
             _table_row(row, runs, reference, columns, method_records, selection)
             for row, runs in zip(own, by_row, strict=True)
         ]
-        rows += _mark(made, by_row, reference, entry.metrics)
-        here = [run for runs in (*by_row, reference) for run in runs.values()]
-        if here:
-            notes.update(dict.fromkeys([*provenance(selection, here), *selection.remarks]))
+        rows += _mark(own_rows, by_row, reference, entry.metrics)
+        own_runs = [run for runs in (*by_row, reference) for run in runs.values()]
+        if own_runs:
+            notes.update(dict.fromkeys([*provenance(selection, own_runs), *selection.remarks.values()]))
         lacks += shortfalls(name, own, by_row, selection)
-        used += here
+        used += own_runs
     datasets = dict.fromkeys(selection.experiment.dataset for _, selection in placed)
     guesses = [NOTE] if any(cell.is_guess for row in rows for cell in row.cells) else []
     remarks = [*guesses, *origins(used, method_records), *own_inputs(used, method_records), *twins(used, store)]
@@ -161,7 +161,7 @@ def build_table(
 
 
 def by_selection(placed: Sequence[tuple[AnyRow, Selection]]) -> list[tuple[Selection, list[AnyRow]]]:
-    """Returns runs of rows with the same configurations, in order."""
+    """Groups consecutive rows with the same configurations, in order."""
     groups: list[tuple[Selection, list[AnyRow]]] = []
     for row, selection in placed:
         if not groups or groups[-1][0] != selection:
@@ -171,16 +171,19 @@ def by_selection(placed: Sequence[tuple[AnyRow, Selection]]) -> list[tuple[Selec
 
 
 def comparable_runs(experiment_key: str, store: Store) -> list[RunRecord]:
-    """Returns the experiment's runs on the images last asked for, the last asked first; other images, another table."""
-    recorded = sorted(store.runs(experiment_key=experiment_key), key=lambda run: (run.asked_at, run.id), reverse=True)
+    """Returns an experiment's runs on the images of the last requested run, last requested first."""
+    recorded = sorted(
+        store.runs(experiment_key=experiment_key), key=lambda run: (run.requested_at, run.id), reverse=True
+    )
     return [run for run in recorded if run.dataset_digest == recorded[0].dataset_digest]
 
 
 def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -> dict[Configuration, RunRecord]:
-    """Returns the run of each configuration that a row means.
+    """Returns the run of each configuration of a row.
 
-    A run belongs to a row when it differs from its method's defaults in nothing but the options that the row states,
-    and has these. Runs of several defaults or versions may: the last asked for decides, and only its like join it.
+    A run belongs to a row if it has the options of the row, and the method's defaults for all others. If runs with
+    several defaults or versions match, the last requested run decides, and only runs with equal options and version
+    are used.
     """
     stated = selection.overrides(row)
     matching = [
@@ -191,20 +194,20 @@ def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -
         and set(run.changed_options) <= set(stated)
         and all(run.options.get(name) == value for name, value in stated.items())
     ]
-    found: dict[Configuration, RunRecord] = {}
-    for run in matching:  # last asked for first
+    chosen: dict[Configuration, RunRecord] = {}
+    for run in matching:  # last requested first
         if (run.options, run.spec["version"]) == (matching[0].options, matching[0].spec["version"]):
-            found.setdefault((run.forget, run.seed), run)
-    return found
+            chosen.setdefault((run.forget, run.seed), run)
+    return chosen
 
 
 def label_of(row: Row, methods: Mapping[str, MethodRecord]) -> str:
-    """Returns what a row is called: its own label, else its method's, else, of a method without a run, its name."""
+    """Returns the label of a row, else the label of its method, else the name of a method without runs."""
     return row.label or (methods[row.method].label if row.method in methods else row.method)
 
 
 def mean_gap(table: Table, row: TableRow) -> float | None:
-    """Returns the mean of a row's gaps over the table's metrics, percent as shares; None where a run is lacking."""
+    """Returns the mean of a row's gaps over all metrics, with percentages as shares; None if a run is missing."""
     shares = []
     for column, cell in zip(table.columns, row.cells, strict=True):
         gap = 0.0 if row.method == RETRAINED else cell.gap
@@ -256,7 +259,7 @@ def _mark(
     reference: dict[Configuration, RunRecord],
     metrics: Sequence[str],
 ) -> list[TableRow]:
-    """Returns the rows with the smallest gap of each column marked, and those that cannot be told apart from it."""
+    """Returns the rows with marks: the smallest gap of each column, and gaps that are not significantly larger."""
     marked = [list(row.cells) for row in rows]
     target, *by_values = ({pair: run.values for pair, run in runs.items()} for runs in (reference, *by_row))
     for column, metric in enumerate(metrics):

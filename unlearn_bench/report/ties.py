@@ -1,8 +1,9 @@
-"""Whether a method's gap to the retrained model is larger than the smallest gap of a table, or cannot be told apart.
+"""Tests whether a method's gap to the retrained model is significantly larger than the smallest gap of a column.
 
-What is independent decides what can be concluded. All forget sets of a seed share one original model, so with several
-seeds each seed is one observation: its mean over forget sets. The marks then speak of the recipe, at any seed. With one
-seed the forget sets are the observations, and the marks speak of these very models alone; tables say so.
+The test needs independent observations. All forget sets of a seed share one original model. With several seeds, the
+observations are therefore the means over forget sets, one per seed, and the marks hold for the recipe at any seed. With
+one seed, the observations are the forget sets, and the marks hold only for these models; a note under the table states
+this.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from typing import Literal
 
 from unlearn_bench.report.notes import Configuration
 
-LEVEL = 0.05  # how often a method that is as near to retrained as the nearest may be called farther
+LEVEL = 0.05  # probability of a false 'farther' for a method that is as close to retrained as any other
 
 Mark = Literal["smallest", "tied"]
 Values = Mapping[Configuration, Mapping[str, float]]  # by metric
-Differences = Mapping[Configuration, float]  # a method's value less the retrained model's
+Differences = Mapping[Configuration, float]  # a method's value minus the retrained model's
 
 
 def differences_of(method: Values, retrained: Values, metric: str) -> Differences:
-    """Returns a method's value less the retrained model's on each configuration that both have."""
+    """Returns a method's value minus the retrained model's, for each configuration that both have."""
     shared = [pair for pair in method if pair in retrained and metric in method[pair]]
     return {pair: method[pair][metric] - retrained[pair][metric] for pair in shared}
 
 
 def observations(differences: Differences) -> dict[object, float]:
-    """Returns the independent observations: the mean over forget sets of each seed, or, of one seed, each forget set.
+    """Returns the independent observations: the mean over forget sets per seed; with one seed, the forget sets.
 
     >>> observations({("1", 0): 0.2, ("3", 0): 0.4})
     {'1': 0.2, '3': 0.4}
@@ -43,25 +44,25 @@ def observations(differences: Differences) -> dict[object, float]:
     return {forget: value for (forget, _), value in differences.items()}
 
 
-def farther(one: Differences, other: Differences, competitors: int) -> bool:
+def farther(own: Differences, other: Differences, competitors: int) -> bool:
     """Returns whether a method's gap is significantly larger than another's.
 
-    A gap is |mean difference|. |a| > |b| exactly where a − b and a + b have the same sign, so both are tested: paired
-    Student's t over the observations, at ``LEVEL`` / 2 divided by the number of other methods (Hsu's multiple
-    comparisons with the best, by Bonferroni). A method that is truly as near to retrained as any other is called
-    farther than one of them in at most ``LEVEL`` of tables, as far as observations are normal;
-    benchmarks/ties_and_floor.py measures it.
+    A gap is |mean difference|. |a| > |b| exactly if a − b and a + b have the same sign, so the function tests both:
+    paired Student's t-tests over the observations, at ``LEVEL`` / 2 divided by the number of other methods (Hsu's
+    multiple comparisons with the best, by Bonferroni). For normal observations, a method that is as close to retrained
+    as any other is called farther than one of them in at most a share ``LEVEL`` of tables, as
+    benchmarks/ties_and_floor.py measures.
 
     Args:
-        one: differences of a method.
+        own: differences of a method.
         other: differences of another method, on the same configurations.
-        competitors: how many methods compete in the column.
+        competitors: number of methods that compete in the column.
 
     Source: Hsu 1981, Annals of Statistics 9(5); Berger 1982, Technometrics 24(4) (intersection-union test).
     """
-    from scipy.special import stdtrit  # scipy.stats would take longer to load than every table to print
+    from scipy.special import stdtrit  # importing scipy.stats takes longer than printing a table
 
-    units = [observations({pair: side[pair] for pair in one.keys() & other.keys()}) for side in (one, other)]
+    units = [observations({pair: side[pair] for pair in own.keys() & other.keys()}) for side in (own, other)]
     count = len(units[0])
     if count < 2:
         return False
@@ -73,7 +74,7 @@ def farther(one: Differences, other: Differences, competitors: int) -> bool:
 
 
 def student(values: Sequence[float]) -> float:
-    """Returns Student's t of a mean against 0; ±infinity where all values are equal and not 0."""
+    """Returns Student's t of a mean against 0; ±infinity if all values are equal and not 0, 0 if all are 0."""
     mean, spread = statistics.fmean(values), statistics.stdev(values)
     if spread <= 1e-12 * max(abs(value) for value in values):  # equal but for rounding
         return 0.0 if mean == 0 else float("inf") if mean > 0 else float("-inf")
@@ -81,16 +82,16 @@ def student(values: Sequence[float]) -> float:
 
 
 def marks_of(competing: Mapping[int, Differences]) -> dict[int, Mark]:
-    """Returns which rows of a column have the smallest gap, and which may be as near to retrained as any other.
+    """Returns the marks of a column: the row with the smallest gap, and the rows that are not significantly farther.
 
-    A row is out where its gap is significantly larger than some other's, not the smallest's alone: of two that are
-    equally near, which has the smallest gap is chance, and must not decide about a third.
+    A row gets no mark if its gap is significantly larger than the gap of any other row. A comparison with the smallest
+    gap alone is not enough: if two rows are equally close, chance decides which has the smallest gap, and this must not
+    affect a third row.
 
-    Nothing is marked where all rows that compete are so near that none can be told apart from the smallest: then the
-    order is chance, and a smallest gap would be shown for nothing.
+    No row gets a mark if no gap is significantly larger than another: the order is then due to chance.
 
     Args:
-        competing: by row, its differences to the retrained model, all on the same configurations.
+        competing: by row, its differences from the retrained model, all on the same configurations.
     """
     if not competing:
         return {}

@@ -1,4 +1,4 @@
-"""The result database: one row a run, written in one transaction, SQLite by default."""
+"""The result database: one row per run, written in one transaction. SQLite by default."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from unlearn_bench.artefacts import is_intact
-from unlearn_bench.errors import StoreError
+from unlearn_bench.core.errors import StoreError
+from unlearn_bench.core.files import is_intact
 from unlearn_bench.store.database import Database
 from unlearn_bench.store.records import (
     Counts,
@@ -30,7 +30,7 @@ from unlearn_bench.store.rows import (
     put_model,
     put_run,
     run_record,
-    time_of_asking,
+    time_of_request,
 )
 from unlearn_bench.store.tables import (
     CurveRow,
@@ -46,68 +46,68 @@ from unlearn_bench.store.tables import (
 
 
 class Store(Database):
-    """The database of an URL and the folder of checkpoints beside it."""
+    """The database of a URL, and the folders of checkpoints and outputs beside it."""
 
     @property
     def models_folder(self) -> Path:
-        """Where checkpoints lie: ``models/`` beside an SQLite file, else ``results/models`` in the working folder."""
+        """Folder of checkpoints: ``models`` beside an SQLite file, else ``results/models`` of the working folder."""
         return self._beside("models")
 
     @property
     def outputs_folder(self) -> Path:
-        """Where features and logits lie, likewise in ``outputs``: who needs the room may delete them."""
+        """The folder of features and logits, ``outputs`` at the same location. You can delete it to free space."""
         return self._beside("outputs")
 
     def _beside(self, name: str) -> Path:
         return (self.path.parent if self.path else Path("results")) / name
 
     def finished(self, keys: Sequence[str]) -> dict[str, tuple[str, set[tuple[str, str]]]]:
-        """Returns, of the given run keys, those done or diverged: status and (metric, version) of what is recorded."""
-        found: dict[str, tuple[str, set[tuple[str, str]]]] = {}
+        """Returns, by key, the status and the recorded (metric, version) pairs of runs that are done or diverged."""
+        finished: dict[str, tuple[str, set[tuple[str, str]]]] = {}
         with self.session() as session:
             for chunk in _chunks(keys):
                 query = select(RunRow.key, RunRow.status, ValueRow.metric, ValueRow.version)
                 query = query.outerjoin(ValueRow, ValueRow.run_id == RunRow.id)
                 query = query.where(RunRow.key.in_(chunk), RunRow.status != "failed")
                 for key, status, metric, version in session.execute(query):
-                    found.setdefault(key, (status, set()))[1].update([(metric, version)] if metric else [])
-        return found
+                    finished.setdefault(key, (status, set()))[1].update([(metric, version)] if metric else [])
+        return finished
 
     def model(self, key: str) -> ModelRecord | None:
-        """Returns the weights of that key, or None where nobody has made them."""
+        """Returns the record of a model, or None if there is none."""
         with self.session() as session:
             row = session.scalar(select(ModelRow).where(ModelRow.key == key))
             return model_record(row) if row else None
 
     def with_weights(self, keys: Sequence[str]) -> set[str]:
-        """Returns, of the given model keys, those whose weights lie intact beside the database."""
-        found = set()
+        """Returns, of these model keys, those whose checkpoint exists and has the recorded SHA-256."""
+        intact = set()
         with self.session() as session:
             for chunk in _chunks(keys):
                 query = select(ModelRow.key, ModelRow.file, ModelRow.file_digest).where(ModelRow.key.in_(chunk))
                 rows = session.execute(query).all()
-                found |= {
+                intact |= {
                     key
                     for key, file, digest in rows
                     if file and digest and is_intact(self.models_folder / file, digest)
                 }
-        return found
+        return intact
 
     def with_digest(self, digests: Sequence[str]) -> list[Twin]:
-        """Returns the runs that are done and whose weights have one of these digests, the oldest first."""
+        """Returns the runs with status ``done`` whose weights have one of these digests, oldest first."""
         columns_ = (RunRow.id, RunRow.method, RunRow.options, RunRow.forget, ForgetSetRow.digest, RunRow.seed)
         query = select(ModelRow.weights_digest, *columns_).join(RunRow, RunRow.model_id == ModelRow.id)
         query = query.join(ForgetSetRow, ForgetSetRow.id == RunRow.forget_set_id).where(RunRow.status == "done")
         with self.session() as session:
-            found = [
+            matching = [
                 Twin(*row)
                 for chunk in _chunks(sorted(set(digests)))
                 for row in session.execute(query.where(ModelRow.weights_digest.in_(chunk)))
             ]
-        return sorted(found, key=lambda twin: twin.run)
+        return sorted(matching, key=lambda twin: twin.run)
 
     def references(self, method: str, forget_digest: str, seed: int) -> list[tuple[str, ModelRecord]]:
-        """Returns the models of a reference for a forget set and seed, each once, with a title of its run."""
+        """Returns the distinct models of a reference for a forget set and seed, each with a title of its run."""
         query = select(RunRow).options(joinedload(RunRow.model)).join(RunRow.forget_set).order_by(RunRow.id)
         query = query.where(RunRow.method == method, RunRow.seed == seed, ForgetSetRow.digest == forget_digest)
         with self.session() as session:
@@ -119,28 +119,28 @@ class Store(Database):
             ]
 
     def failures(self, keys: Sequence[str]) -> dict[str, datetime]:
-        """Returns, of the given run keys, those that failed, with when they did."""
-        found: dict[str, datetime] = {}
+        """Returns, of these run keys, those of failed runs, with the time of the failure."""
+        failed: dict[str, datetime] = {}
         with self.session() as session:
             for chunk in _chunks(keys):
                 query = select(RunRow.key, RunRow.finished_at).where(RunRow.key.in_(chunk), RunRow.status == "failed")
-                found.update((key, finished) for key, finished in session.execute(query))
-        return found
+                failed.update((key, finished) for key, finished in session.execute(query))
+        return failed
 
     def outputs(self, key: str) -> OutputsRecord | None:
-        """Returns where the outputs of that key lie, or None where nobody has made them."""
+        """Returns the record of a model's outputs, or None if there is none."""
         with self.session() as session:
             row = session.scalar(select(OutputsRow).where(OutputsRow.key == key))
             return outputs_record(row) if row else None
 
     def record_model(self, model: ModelRecord) -> None:
-        """Writes weights that were made again for a run that starts from them."""
+        """Writes a model that was made again because another run starts from it."""
         self.write(lambda session: put_model(session, model))
 
     def record(self, run: NewRun) -> None:
-        """Writes a run with all that belongs to it in one transaction.
+        """Writes a run and everything that belongs to it in one transaction.
 
-        A run of the same key is replaced, but never one that is done by one that failed.
+        It replaces a run with the same key, unless the recorded run is done and the new one is not.
         """
         self.write(lambda session: put_run(session, run))
 
@@ -160,7 +160,7 @@ class Store(Database):
         query = select(RunRow).order_by(RunRow.finished_at.desc(), RunRow.id.desc()).limit(limit)
         query = query.options(joinedload(RunRow.dataset), joinedload(RunRow.model), selectinload(RunRow.values))
         query = query.options(joinedload(RunRow.outputs))
-        for column, wanted in (
+        for column, value in (
             (RunRow.experiment_key, experiment_key),
             (RunRow.method, method),
             (RunRow.status, status),
@@ -168,8 +168,8 @@ class Store(Database):
             (RunRow.seed, seed),
             (RunRow.profile, profile),
         ):
-            if wanted is not None:
-                query = query.where(column == wanted)
+            if value is not None:
+                query = query.where(column == value)
         if dataset is not None:
             query = query.where(RunRow.dataset.has(name=dataset))
         with self.session() as session:
@@ -177,88 +177,88 @@ class Store(Database):
             return [run_record(row, versions) for row in session.scalars(query)]
 
     def run(self, name: str) -> RunRecord:
-        """Returns the run of that number, or whose key begins with ``name``, with its curves.
+        """Returns a run with its curves. ``name`` is the number of the run or the start of its key.
 
         Raises:
-            StoreError: none, or several.
+            StoreError: no run or several runs match.
         """
         query = select(RunRow).options(joinedload(RunRow.model).selectinload(ModelRow.curves))
         by_key = query.where(RunRow.key.startswith(name, autoescape=True))
         with self.session() as session:
-            is_number = name.isdecimal() and len(name) < 19  # longer ones are beyond any database's integers
-            found = list(session.scalars(query.where(RunRow.id == int(name)))) if is_number else []
-            found = found or list(session.scalars(by_key.limit(2)))
-            if len(found) != 1:
-                many = "Several runs have" if found else "No run has"
-                raise StoreError(f"{many} the number or key '{name}'. List them with: unlearn-bench runs")
-            return run_record(found[0], _metric_versions(session), with_curves=True)
+            is_number = name.isdecimal() and len(name) < 19  # longer numbers exceed the integers of databases
+            matching = list(session.scalars(query.where(RunRow.id == int(name)))) if is_number else []
+            matching = matching or list(session.scalars(by_key.limit(2)))
+            if len(matching) != 1:
+                many = "Several runs have" if matching else "No run has"
+                raise StoreError(f"{many} the number or key '{name}'. List all runs with: unlearn-bench runs")
+            return run_record(matching[0], _metric_versions(session), with_curves=True)
 
-    def ask(self, keys: Sequence[str]) -> None:
-        """Notes that a plan asks for these runs, where recorded: of several definitions tables show the last asked."""
+    def mark_requested(self, keys: Sequence[str]) -> None:
+        """Records that a plan requests these runs. If a row has several definitions, tables show the last requested."""
 
-        def note(session: Session) -> None:
-            now = time_of_asking(session)
+        def update_time(session: Session) -> None:
+            now = time_of_request(session)
             for chunk in _chunks(sorted(keys)):
-                session.execute(update(RunRow).where(RunRow.key.in_(chunk)).values(asked_at=now))
+                session.execute(update(RunRow).where(RunRow.key.in_(chunk)).values(requested_at=now))
 
-        self.write(note)
+        self.write(update_time)
 
     def predicted(self, keys: Sequence[str]) -> dict[str, dict[str, Counts]]:
-        """Returns, of the given run keys, what each model calls the images, where that is recorded."""
-        found: dict[str, dict[str, Counts]] = {}
+        """Returns, by run key, the counts of predicted labels, for runs that have them; see :class:`NewRun`."""
+        predicted: dict[str, dict[str, Counts]] = {}
         with self.session() as session:
             for chunk in _chunks(keys):
                 rows = session.execute(select(RunRow.key, RunRow.predicted).where(RunRow.key.in_(chunk)))
-                found.update({key: counts for key, counts in rows if counts})
-        return found
+                predicted.update({key: counts for key, counts in rows if counts})
+        return predicted
 
     def curves(self, keys: Sequence[str], names: Sequence[str]) -> dict[str, Curve]:
-        """Returns, of the given run keys, the points of the named curves, in order."""
-        found: dict[str, list[tuple[int, str, float]]] = {}
+        """Returns, by run key, the points of the curves with these names, in order."""
+        curves: dict[str, list[tuple[int, str, float]]] = {}
         with self.session() as session:
             for chunk in _chunks(keys):
                 query = select(RunRow.key, CurveRow.step, CurveRow.name, CurveRow.value)
                 query = query.join(CurveRow, CurveRow.model_id == RunRow.model_id)
                 query = query.where(RunRow.key.in_(chunk), CurveRow.name.in_(names)).order_by(CurveRow.id)
                 for key, *point in session.execute(query):
-                    found.setdefault(key, []).append(tuple(point))  # type: ignore[arg-type]  # three columns
-        return {key: tuple(points) for key, points in found.items()}
+                    curves.setdefault(key, []).append(tuple(point))  # type: ignore[arg-type]  # three columns
+        return {key: tuple(points) for key, points in curves.items()}
 
     def with_outputs(self, keys: Sequence[str]) -> set[str]:
-        """Returns, of the given run keys, those whose features and logits lie intact beside the database."""
-        found = set()
+        """Returns, of these run keys, those whose file of outputs exists and has the recorded SHA-256."""
+        intact = set()
         with self.session() as session:
             for chunk in _chunks(keys):
                 query = select(RunRow.key, OutputsRow.file, OutputsRow.file_digest).join(OutputsRow)
                 rows = session.execute(query.where(RunRow.key.in_(chunk)))
-                found |= {key for key, file, digest in rows if is_intact(self.outputs_folder / file, digest)}
-        return found
+                intact |= {key for key, file, digest in rows if is_intact(self.outputs_folder / file, digest)}
+        return intact
 
     def forget_members(self, key: str) -> bytes:
-        """Returns a bit for each training image of a run, eight a byte: whether it belongs to D_f."""
+        """Returns one bit per training image of a run, eight per byte: whether the image belongs to D_f."""
         query = select(ForgetSetRow.members).join(RunRow).where(RunRow.key == key)
         with self.session() as session:
             return session.scalar(query) or b""
 
     def plugins(self, experiment_key: str) -> list[str]:
-        """Returns the names of the plug-in methods that have a run in an experiment, in order."""
+        """Returns the sorted names of plug-in methods with a run in an experiment."""
         query = select(RunRow.method).distinct().join(MethodRow, MethodRow.name == RunRow.method)
         query = query.where(RunRow.experiment_key == experiment_key, MethodRow.origin != "").order_by(RunRow.method)
         with self.session() as session:
             return list(session.scalars(query))
 
     def methods(self) -> dict[str, MethodRecord]:
-        """Returns what is known of every method that has a run."""
+        """Returns the record of every method that has a run, by name."""
         with self.session() as session:
             return {row.name: MethodRecord(**columns(row)) for row in session.scalars(select(MethodRow))}
 
     def metrics(self) -> dict[str, MetricRecord]:
-        """Returns what is known of every metric that has been measured."""
+        """Returns the record of every measured metric, by name."""
         with self.session() as session:
             return {row.name: MetricRecord(**columns(row)) for row in session.scalars(select(MetricRow))}
 
     def class_names(self, experiment_key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Returns the names of classes and of finer ones of an experiment's newest run's images; none without a run."""
+        """Returns the names of classes and of fine classes in an experiment's newest run; empty without a run."""
         query = select(DatasetRow).join(RunRow).where(RunRow.experiment_key == experiment_key)
         with self.session() as session:
             row = session.scalar(query.order_by(RunRow.finished_at.desc(), RunRow.id.desc()).limit(1))
@@ -275,5 +275,5 @@ def _metric_versions(session: Session) -> dict[str, str]:
 
 
 def _chunks(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), size):  # databases bound the number of parameters in one statement
+    for start in range(0, len(keys), size):  # databases limit the number of parameters per statement
         yield keys[start : start + size]

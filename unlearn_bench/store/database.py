@@ -1,4 +1,4 @@
-"""A database opened by its URL, and transactions in it."""
+"""A database, opened by its URL, and its transactions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from unlearn_bench.errors import MissingDatabaseError, StoreError
-from unlearn_bench.logbook import without_password
+from unlearn_bench.core.errors import MissingDatabaseError, StoreError
+from unlearn_bench.core.logs import without_password
 from unlearn_bench.store import schema, sqlite
 from unlearn_bench.store.tables import RunRow
 
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 class Database:
-    """An open database: where it lies, and sessions of it whose errors are sentences."""
+    """An open database. Its sessions raise :class:`StoreError` in place of SQLAlchemy's errors."""
 
     def __init__(self, url: str, *, create: bool = True) -> None:
-        """Opens the database, and makes it where it is missing unless ``create`` is false.
+        """Opens the database. Creates a missing database if ``create`` is true.
 
         Args:
             url: an SQLAlchemy URL; ``sqlite:///PATH`` is a file.
             create: false for commands that only read.
 
         Raises:
-            StoreError: no such database, not a database, or not an URL.
+            StoreError: the database does not exist or cannot be opened, or ``url`` is not a database URL.
         """
         self.url = self.shown_url = url
         try:
@@ -43,7 +43,7 @@ class Database:
             if self.path is not None and not self.path.exists():
                 if not create:
                     raise MissingDatabaseError(
-                        f"There is no database at {self.path}. Make one with: unlearn-bench demo"
+                        f"There is no database at {self.path}. Create one with: unlearn-bench demo"
                     )
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path is not None and not create:
@@ -55,7 +55,7 @@ class Database:
             if not inspect(self._engine).has_table(RunRow.__tablename__):
                 if not create:
                     raise MissingDatabaseError(
-                        f"The database {self.shown_url} holds no runs. Make some with: unlearn-bench demo"
+                        f"The database {self.shown_url} has no runs. Make some with: unlearn-bench demo"
                     )
                 if self.path is not None:
                     sqlite.write_ahead(self._engine)
@@ -63,9 +63,9 @@ class Database:
                     schema.create(connection)
             schema.bring_up(self._engine, self._writer, self.path, self.shown_url)
             self._file = _identity(self.path) if self.path else None
-        except (ArgumentError, NoSuchModuleError, ValueError, TypeError):  # the latter of a port or an option in it
+        except (ArgumentError, NoSuchModuleError, ValueError, TypeError):  # TypeError: a wrong port or option
             raise StoreError(
-                f"'{without_password(url)}' is no database URL. Give --db something like sqlite:///results/runs.sqlite."
+                f"'{without_password(url)}' is not a database URL. Give --db a URL such as sqlite:///results/runs.sqlite."
             ) from None
         except ModuleNotFoundError as problem:
             raise StoreError(
@@ -76,7 +76,7 @@ class Database:
             raise StoreError(f"The database {self.shown_url} cannot be opened: {_reason(problem)}.") from None
 
     def close(self) -> None:
-        """Gives its connections back: Windows deletes no file that is open."""
+        """Closes all connections. Windows cannot delete a file that is open."""
         self._engine.dispose()
 
     @contextmanager
@@ -87,20 +87,20 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Yields a session whose writes are committed together at the end, or not at all.
+        """Yields a session. Commits all its writes at the end, or none if an error occurs.
 
         Raises:
-            StoreError: the database refuses, or its file is not there any more.
+            StoreError: the database reports an error, or its file was removed or replaced.
         """
         self._check_file()
         with self._errors(), Session(self._writer) as session, session.begin():
             yield session
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Returns what ``work`` returns in a transaction, done anew where another process's was in its way.
+        """Runs ``work`` in a transaction and returns its result. Retries after a conflict with another process.
 
-        Both may have added the same row, or each may have waited for the other.
-        SQLite's writers wait for each other before they look; those of other databases may meet so.
+        A conflict means that both processes added the same row, or that each waited for the other (deadlock). Writers
+        of SQLite lock the database before they read, so only other databases have conflicts.
 
         Raises:
             StoreError: see :meth:`transaction`.
@@ -110,17 +110,17 @@ class Database:
                 with self.transaction() as session:
                     return work(session)
             except StoreError as problem:
-                if not _may_be_tried_again(problem.__cause__):
+                if not _is_conflict(problem.__cause__):
                     raise
         with self.transaction() as session:
             return work(session)
 
     def _check_file(self) -> None:
-        """Checks that an SQLite file is still the one that was opened: a removed one takes writes, and loses them."""
+        """Checks that an SQLite file is the one that was opened, because writes to a removed file are lost."""
         if self.path is not None and _identity(self.path) != self._file:
             raise StoreError(
-                f"The database {self.path} was removed or replaced while it was in use; what was recorded in it is not "
-                "in what lies there now. Put it back, or run the same command again to start a new one."
+                f"The database {self.path} was removed or replaced while it was in use, so its runs are missing there "
+                "now. Restore the file, or run the same command again to start a new one."
             )
 
     @contextmanager
@@ -128,19 +128,20 @@ class Database:
         try:
             yield
         except SQLAlchemyError as problem:
-            raise StoreError(f"The database {self.shown_url} refused: {_reason(problem)}.") from problem
+            raise StoreError(f"The database {self.shown_url} reports an error: {_reason(problem)}.") from problem
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Returns what tells a file from another one that takes its name; None without one."""
+    """Returns device and inode of a file, which differ if another file replaces it; None if it does not exist."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
-def _may_be_tried_again(problem: BaseException | None) -> bool:
+def _is_conflict(problem: BaseException | None) -> bool:
+    """Returns whether an error of the database comes from another process, so that a retry can succeed."""
     deadlock, serialization = "40P01", "40001"  # SQLSTATE
     code = getattr(getattr(problem, "orig", None), "sqlstate", None)
     return isinstance(problem, IntegrityError) or code in (deadlock, serialization)
@@ -148,5 +149,5 @@ def _may_be_tried_again(problem: BaseException | None) -> bool:
 
 def _reason(problem: Exception) -> str:
     if "database is locked" in str(problem):
-        return f"another program has kept it for {sqlite.BUSY_TIMEOUT_MS // 1000} s; end that one, then go on"
+        return f"another program has locked it for {sqlite.BUSY_TIMEOUT_MS // 1000} s; end that program and try again"
     return str(getattr(problem, "orig", None) or problem).splitlines()[0].rstrip(".")

@@ -1,7 +1,8 @@
-"""Runs from one database to another, through a Parquet file that pandas can read too.
+"""Exports runs to a Parquet file, which pandas can also read, and imports them into another database.
 
-A row is a run. Beside its identity and its metrics, a column each, stands all that the record holds of it, as JSON.
-Checkpoints and outputs stay where they are: their names and SHA-256 travel, and what needs them makes them again.
+A row is a run. It has columns for the run's identity, one column per metric, and the complete record as JSON. The file
+contains names and SHA-256 of checkpoints and outputs, but not these files themselves; commands that need one make it
+again.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload, undefer
 
-from unlearn_bench.artefacts import durable
-from unlearn_bench.errors import StoreError
+from unlearn_bench.core.errors import StoreError
+from unlearn_bench.core.files import atomic_write
 from unlearn_bench.store import Store
 from unlearn_bench.store.foreign import FORMAT, read_runs
 from unlearn_bench.store.records import NewRun
@@ -28,7 +29,7 @@ OnConflict = Literal["keep", "replace", "refuse"]
 
 @dataclass(frozen=True)
 class Conflict:
-    """A run that both databases hold with other values: its key, what it is, and where they differ."""
+    """A run whose values differ between the two databases: its key, a title, and the differences as text."""
 
     key: str
     run: str
@@ -37,32 +38,37 @@ class Conflict:
 
 @dataclass
 class Merged:
-    """What became of a file's runs: how many were new, known with the same values, known with fewer metrics.
+    """The result of an import, as numbers of runs.
 
-    ``replaced`` counts the conflicts in which theirs took the place of ours.
+    Attributes:
+        added: runs that were new.
+        unchanged: runs that were recorded with the same values.
+        extended: runs that were recorded with the same values and got more metrics.
+        replaced: conflicts in which the imported run replaced the recorded one.
+        conflicts: runs that were recorded with other values.
     """
 
     added: int = 0
-    known: int = 0
+    unchanged: int = 0
     extended: int = 0
     replaced: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
 
 
 def export_runs(store: Store, file: Path) -> int:
-    """Writes every run to a Parquet file, and returns how many.
+    """Writes every run to a Parquet file and returns the number of runs.
 
     Raises:
         FileError: the file cannot be written.
-        StoreError: it is there already, and no Parquet file.
+        StoreError: the file exists and is not a Parquet file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if file.is_file():
-        with file.open("rb") as there:
-            if there.read(4) != b"PAR1":
-                raise StoreError(f"{file} is there already and is no Parquet file. Name another one.")
+        with file.open("rb") as stream:
+            if stream.read(4) != b"PAR1":
+                raise StoreError(f"{file} exists and is not a Parquet file. Choose another file.")
     with store.session() as session:
         methods = {row.name: row for row in session.scalars(select(MethodRow))}
         metrics = {row.name: row for row in session.scalars(select(MetricRow))}
@@ -74,7 +80,7 @@ def export_runs(store: Store, file: Path) -> int:
     fields += [("seed", pa.int64()), ("finished_at", pa.string()), ("record", pa.string())]
     fields += [(name, pa.float64()) for name in sorted(metrics)]
     table = pa.Table.from_pylist(rows, pa.schema(fields, {"format": FORMAT}))
-    with durable(file) as part:
+    with atomic_write(file) as part:
         pq.write_table(table, part)
     return len(rows)
 
@@ -82,17 +88,19 @@ def export_runs(store: Store, file: Path) -> int:
 def import_runs(store: Store, file: Path, on_conflict: OnConflict = "keep") -> Merged:
     """Adds the runs of a file that :func:`export_runs` wrote, all of them or none.
 
-    A run that is known with the same values is left alone; of one that has more metrics than ours these are added. Of
-    a conflict ours is kept, or replaced by theirs, but not what is done by what is not.
+    A run that is recorded with the same values stays as it is, and gets the metrics that only the file has. In a
+    conflict, ``on_conflict`` decides whether the recorded run is kept or replaced. A run that is done is never replaced
+    by one that is not.
 
     Raises:
-        StoreError: not such a file, a run whose key is not that of its contents, or a conflict that is refused.
+        StoreError: not a file of runs, a run whose key does not match its content, or a conflict with
+            ``on_conflict="refuse"``.
     """
     runs = list(read_runs(file))
 
     def merge(session: Session) -> Merged:
         merged = Merged()
-        for run, made in runs:
+        for run, times in runs:
             ours = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
             if ours is None:
                 merged.added += 1
@@ -101,20 +109,20 @@ def import_runs(store: Store, file: Path, on_conflict: OnConflict = "keep") -> M
                 if differs:
                     merged.conflicts.append(Conflict(run.spec.key, _named(run), differs))
                     if on_conflict != "replace" or (ours.status == "done" and run.status != "done"):
-                        continue  # what is done is never given up for what is not
+                        continue  # never replace a run that is done by one that is not
                     merged.replaced += 1
                 else:
                     more = run.values.keys() - {value.metric for value in ours.values}
                     add_values(session, ours, run, more)
                     merged.extended += bool(more)
-                    merged.known += not more
+                    merged.unchanged += not more
                     continue
-            put_run(session, run, made)
+            put_run(session, run, times)
             session.flush()
         if merged.conflicts and on_conflict == "refuse":
             first = merged.conflicts[0]
             raise StoreError(
-                f"{len(merged.conflicts)} runs of {file.name} differ from those here, first {first.run}: "
+                f"{len(merged.conflicts)} runs of {file.name} differ from the recorded runs. The first is {first.run}: "
                 f"{first.differs}. Nothing was imported. Choose --on-conflict keep or replace."
             )
         return merged
@@ -140,7 +148,7 @@ def _flat(row: RunRow, methods: Mapping[str, MethodRow], metrics: Mapping[str, M
         "environment": {name: getattr(row, name) for name in ("code_version", "packages", "machine", "device")},
         "evaluation_seconds": row.evaluation_seconds,
         "predicted": row.predicted,
-        "asked_at": row.asked_at.isoformat(),
+        "requested_at": row.requested_at.isoformat(),
     }
     return {
         **{name: getattr(row, name) for name in ("key", "status", "method", "forget", "profile", "seed")},
@@ -152,7 +160,7 @@ def _flat(row: RunRow, methods: Mapping[str, MethodRow], metrics: Mapping[str, M
 
 
 def _difference(ours: RunRow, theirs: NewRun) -> str:
-    """Returns where two records of one run differ, in words; empty where they do not."""
+    """Returns the differences between two records of one run as text; empty if there are none."""
     if ours.status != theirs.status:
         return f"{ours.status} here, {theirs.status} there"
     versions = {metric.name: metric.version for metric in theirs.metrics}
@@ -161,7 +169,7 @@ def _difference(ours: RunRow, theirs: NewRun) -> str:
         for value in ours.values
         if value.metric in theirs.values and value.version == versions[value.metric]
     ]
-    different = [f"{name} {one:.6g} here, {other:.6g} there" for name, one, other in pairs if one != other]
+    different = [f"{name} {own:.6g} here, {other:.6g} there" for name, own, other in pairs if own != other]
     return ", ".join(different)
 
 

@@ -1,4 +1,4 @@
-"""Whether a database is whole: its own check, rows that belong to nothing, files that it names."""
+"""Checks a database: SQLite's own check, rows without a parent, and files that rows name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, select, text
 
-from unlearn_bench.artefacts import abandoned, is_intact
-from unlearn_bench.processes import is_running, this_host
+from unlearn_bench.core.files import abandoned, is_intact
+from unlearn_bench.core.processes import is_running, this_host
 from unlearn_bench.store import Store
-from unlearn_bench.store.tables import ClaimRow, ModelRow, OutputsRow, RunRow, ValueRow
+from unlearn_bench.store.tables import LeaseRow, ModelRow, OutputsRow, RunRow, ValueRow
 
 
 class Artefact(NamedTuple):
@@ -22,19 +22,19 @@ class Artefact(NamedTuple):
 
 
 def faults(store: Store) -> list[str]:
-    """Returns what the database finds wrong with itself, a sentence each: pages, indexes, rows that name no other."""
-    found: list[str] = []
+    """Returns the faults of a database, one sentence each: damaged pages or indexes, and rows without a parent."""
+    sentences: list[str] = []
     with store.session() as session:
         if store.path is not None:
             answers = list(session.scalars(text("PRAGMA integrity_check")))
-            found += [f"SQLite: {answer}" for answer in answers if answer != "ok"]
+            sentences += [f"SQLite: {answer}" for answer in answers if answer != "ok"]
             for table, row, parent, _ in session.execute(text("PRAGMA foreign_key_check")):
-                found.append(f"row {row} of {table} belongs to a row of {parent} that is gone")
+                sentences.append(f"row {row} of {table} belongs to a row of {parent} that does not exist")
         done = select(RunRow.key).where(
             RunRow.status == "done", ~select(ValueRow).where(ValueRow.run_id == RunRow.id).exists()
         )
-        found += [f"run {key[:12]} is done and has no values" for key in session.scalars(done)]
-    return found
+        sentences += [f"run {key[:12]} is done and has no values" for key in session.scalars(done)]
+    return sentences
 
 
 def artefacts(store: Store) -> list[Artefact]:
@@ -46,34 +46,34 @@ def artefacts(store: Store) -> list[Artefact]:
         Artefact(folder / file, digest)
         for folder, named in ((store.models_folder, models), (store.outputs_folder, outputs))
         for file, digest in named
-        if file and digest and Path(file).name == file  # of a database that was tampered with: nothing elsewhere
+        if file and digest and Path(file).name == file  # ignore names that leave the folder
     ]
 
 
 def remove_damaged(store: Store, file: Path) -> None:
-    """Deletes a file that is not what its row names; not one that was written anew meanwhile."""
+    """Deletes a file whose SHA-256 is not the recorded one. Keeps it if another process has written it again."""
     if not any(is_intact(file, artefact.digest) for artefact in artefacts(store) if artefact.file == file):
         file.unlink(missing_ok=True)
 
 
 def unnamed_files(store: Store) -> list[Path]:
-    """Returns the files beside the database that none of its rows names; of another one in the same place, one may."""
+    """Returns files beside the database that none of its rows names. They can belong to another database."""
     named = {artefact.file for artefact in artefacts(store)}
     folders = (store.models_folder, store.outputs_folder)
     return [file for folder in folders for file in sorted(folder.glob("*.safetensors")) if file not in named]
 
 
 def half_written(store: Store) -> list[Path]:
-    """Returns the files that processes of this machine did not finish."""
+    """Returns unfinished files of processes of this machine that no longer run."""
     return [file for folder in (store.models_folder, store.outputs_folder) for file in abandoned(folder)]
 
 
 def is_alone(store: Store) -> bool:
-    """Returns whether no other database shares the folders of checkpoints and outputs, as far as can be told."""
+    """Returns whether no other database shares the folders of an SQLite file; False for other databases."""
     if store.path is None:
         return False
-    here = (file for file in store.path.parent.iterdir() if file.is_file() and file.suffix != ".bak")
-    return not any(_is_sqlite(file) for file in here if file.resolve() != store.path.resolve())
+    siblings = (file for file in store.path.parent.iterdir() if file.is_file() and file.suffix != ".bak")
+    return not any(_is_sqlite(file) for file in siblings if file.resolve() != store.path.resolve())
 
 
 def _is_sqlite(file: Path) -> bool:
@@ -81,30 +81,30 @@ def _is_sqlite(file: Path) -> bool:
         return stream.read(16) == b"SQLite format 3\0"
 
 
-def dead_claims(store: Store) -> list[str]:
-    """Returns the keys that processes of this machine claimed which are gone."""
+def dead_leases(store: Store) -> list[str]:
+    """Returns the keys of leases whose processes, on this machine, no longer run."""
     with store.session() as session:
-        rows = session.scalars(select(ClaimRow).where(ClaimRow.host == this_host())).all()
+        rows = session.scalars(select(LeaseRow).where(LeaseRow.host == this_host())).all()
         return [row.key for row in rows if not is_running(row.pid)]
 
 
 def is_in_use(store: Store) -> bool:
-    """Returns whether a process is making models of this database just now, as far as can be told."""
+    """Returns whether a lease exists whose process runs, or may run on another machine."""
     with store.session() as session:
-        keys = set(session.scalars(select(ClaimRow.key)))
-    return bool(keys - set(dead_claims(store)))
+        keys = set(session.scalars(select(LeaseRow.key)))
+    return bool(keys - set(dead_leases(store)))
 
 
 def tidy(store: Store) -> None:
-    """Removes what processes of this machine left behind that were killed: half-written files, claims."""
+    """Removes unfinished files and leases of processes of this machine that were killed."""
     for file in half_written(store):
-        with contextlib.suppress(OSError):  # another user's, in a folder that is shared
+        with contextlib.suppress(OSError):  # a file of another user, in a shared folder
             file.unlink(missing_ok=True)
-    if dead := dead_claims(store):
-        drop_claims(store, dead)
+    if dead := dead_leases(store):
+        drop_leases(store, dead)
 
 
-def drop_claims(store: Store, keys: list[str]) -> None:
-    """Deletes claims of processes that are gone."""
+def drop_leases(store: Store, keys: list[str]) -> None:
+    """Deletes the leases with these keys."""
     with store.transaction() as session:
-        session.execute(delete(ClaimRow).where(ClaimRow.key.in_(keys)))
+        session.execute(delete(LeaseRow).where(LeaseRow.key.in_(keys)))

@@ -1,4 +1,4 @@
-"""What the store takes and gives: frozen records without a database in them."""
+"""The records that the store reads and writes: frozen data classes without a database session."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from unlearn_bench.spec import RunSpec
+from unlearn_bench.core.spec import RunSpec
 
 Status = Literal["done", "failed", "diverged"]
-Counts = list[list[int]]  # [true label, predicted label, number of images], no zeros
+Counts = list[list[int]]  # [true label, predicted label, number of images > 0]
 Curve = tuple[tuple[int, str, float], ...]  # (step, name, value)
 
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """A data set as used."""
+    """A data set as it is used; a subset is a data set of its own."""
 
     digest: str
     name: str
@@ -28,7 +28,7 @@ class DatasetRecord:
 
 @dataclass(frozen=True)
 class MethodRecord:
-    """What reports need to know of a method; references are ``original`` and ``retrained``, a plug-in has an origin."""
+    """The metadata of a method for reports. References are ``original`` and ``retrained``; a plug-in has an origin."""
 
     name: str
     label: str
@@ -42,7 +42,7 @@ class MethodRecord:
 
 @dataclass(frozen=True)
 class MetricRecord:
-    """What reports need to know of a metric."""
+    """The metadata of a metric for reports."""
 
     name: str
     label: str
@@ -53,21 +53,21 @@ class MetricRecord:
 
     @property
     def heading(self) -> str:
-        """Label and unit, as a column has them."""
+        """Label and unit, as the heading of a column."""
         return f"{self.label} {self.unit}".strip()
 
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """An attempt at weights: what it cost, and where they lie.
+    """The result of making a model: its cost and its file.
 
     Attributes:
-        file: name beside the database; None, as the digests are, where the attempt diverged or failed.
-        method_seconds: wall time of the method alone, the device synchronised on both sides.
-        samples_seen: training images drawn, repeats counted.
-        forward_images, backward_images: images that passed a classifier (student, teacher), see
-            :mod:`unlearn_bench.budget`.
-        trace_seconds: wall time of measuring the network while the method ran, no part of ``method_seconds``.
+        file: name of the checkpoint in the folder of models; None, like the digests, if the method diverged or failed.
+        method_seconds: wall time of the method alone, with the device synchronised before and after.
+        samples_seen: number of training images drawn, including repeats.
+        forward_images, backward_images: number of images that passed through a classifier (student or teacher), see
+            :mod:`unlearn_bench.training.pass_counter`.
+        trace_seconds: wall time of measurements while the method ran, not included in ``method_seconds``.
     """
 
     key: str
@@ -86,7 +86,7 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Twin:
-    """A run whose weights are wanted by their digest."""
+    """A run that was found by the digest of its weights."""
 
     digest: str
     run: int
@@ -98,13 +98,13 @@ class Twin:
 
     @property
     def title(self) -> str:
-        """The run in a few words."""
+        """A short title of the run."""
         return f"run {self.run} ({self.method}, forget {self.forget}, seed {self.seed})"
 
 
 @dataclass(frozen=True)
 class OutputsRecord:
-    """Where a model's features and logits on all images lie: a file in ``outputs/`` beside the database."""
+    """The file of a model's features and logits on all images, in ``outputs/`` beside the database."""
 
     key: str
     file: str
@@ -113,7 +113,7 @@ class OutputsRecord:
 
 @dataclass(frozen=True)
 class Environment:
-    """What a run ran on."""
+    """The software and hardware of a run."""
 
     code_version: str
     packages: dict[str, str]
@@ -123,11 +123,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class NewRun:
-    """A finished run, as the runner hands it over.
+    """A finished run, as the runner writes it.
 
-    ``predicted`` counts what the model calls the test images of D_r (``retain``), the training images of D_f
-    (``forget``) and, of a backdoor, the test images with the trigger (``triggered``). ``forget_members`` is a bit for
-    each training image, eight a byte, the first one the highest: whether it belongs to D_f.
+    ``predicted`` counts the predicted labels of the test images of D_r (``retain``), of the training images of D_f
+    (``forget``) and, for a backdoor, of the test images with the trigger (``triggered``). ``forget_members`` has one
+    bit per training image, eight per byte, highest bit first: whether the image belongs to D_f.
     """
 
     spec: RunSpec
@@ -150,7 +150,7 @@ class NewRun:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A recorded run. ``values`` maps metric to value and is empty unless the run is done."""
+    """A recorded run. ``values`` holds values by metric; it is empty unless the run is done."""
 
     id: int
     key: str
@@ -169,9 +169,14 @@ class RunRecord:
     precision: str
     evaluation_seconds: float
     finished_at: datetime
-    asked_at: datetime
+    requested_at: datetime
     model: ModelRecord | None
     values: dict[str, float] = field(default_factory=dict)
     outputs: OutputsRecord | None = None
     train_images: int = 0
     test_images: int = 0
+
+    @property
+    def scenario(self) -> str:
+        """The scenario of the forget set, such as ``class``."""
+        return str(self.spec["experiment"]["setting"])  # the name from which keys are hashed

@@ -1,4 +1,4 @@
-"""Between records and database rows, inside the session of the caller."""
+"""Conversions between records and database rows, in the session of the caller."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from unlearn_bench.store.tables import (
 
 
 def dataset_of(session: Session, run: NewRun) -> DatasetRow:
-    """Returns the row of a run's data set, added where it is missing."""
+    """Returns the row of a run's data set. Adds the row if it is missing."""
     row = session.scalar(select(DatasetRow).where(DatasetRow.digest == run.dataset.digest))
     if row is None:
         names = {"classes": list(run.dataset.classes), "fine_classes": list(run.dataset.fine_classes)}
@@ -37,11 +37,11 @@ def dataset_of(session: Session, run: NewRun) -> DatasetRow:
 
 
 def forget_set_of(session: Session, run: NewRun, dataset: DatasetRow) -> ForgetSetRow:
-    """Returns the row of a run's forget set, added where it is missing."""
+    """Returns the row of a run's forget set. Adds the row if it is missing."""
     identity = {
         "dataset_id": dataset.id,
         "digest": run.spec.forget_digest,
-        "setting": run.spec.experiment.setting,
+        "scenario": run.spec.experiment.scenario,
     }
     row = session.scalar(select(ForgetSetRow).filter_by(**identity))
     if row is None:
@@ -52,15 +52,15 @@ def forget_set_of(session: Session, run: NewRun, dataset: DatasetRow) -> ForgetS
 
 
 def _describe(session: Session, row: MetricRow | MethodRow, *, keep: bool) -> None:
-    """Writes what reports need to know of a method or metric; with ``keep`` only where nothing is known yet."""
+    """Writes the metadata of a method or metric; with ``keep``, only if it has no row."""
     if not keep or session.get(type(row), row.name) is None:
         session.merge(row)
 
 
 def put_model(session: Session, model: ModelRecord, *, keep: bool = False) -> ModelRow:
-    """Returns the row of a model, added where it is missing.
+    """Returns the row of a model. Adds the row if it is missing.
 
-    It is rewritten where its file is another one, unless ``keep`` and it has one.
+    Overwrites the row if its file differs. With ``keep``, overwrites it only if it has no file.
     """
     fields = asdict(model)
     curves = fields.pop("curves")
@@ -79,9 +79,9 @@ def put_model(session: Session, model: ModelRecord, *, keep: bool = False) -> Mo
 
 
 def put_outputs(session: Session, outputs: OutputsRecord, *, keep: bool = False) -> OutputsRow:
-    """Returns the row of a model's outputs, added where it is missing.
+    """Returns the row of a model's outputs. Adds the row if it is missing.
 
-    It is rewritten where its file is another one, unless ``keep``.
+    Overwrites the row if its file differs, unless ``keep`` is true.
     """
     row = session.scalar(select(OutputsRow).where(OutputsRow.key == outputs.key))
     if row is not None and keep:
@@ -94,46 +94,45 @@ def put_outputs(session: Session, outputs: OutputsRecord, *, keep: bool = False)
     return row
 
 
-def time_of_asking(session: Session) -> datetime:
-    """Returns now, or what follows the latest that is recorded: the last asking counts, whatever the clock says."""
-    now, latest = datetime.now(timezone.utc), session.scalar(select(func.max(RunRow.asked_at)))
+def time_of_request(session: Session) -> datetime:
+    """Returns the current time, or a time just after the latest recorded request if the clock was set back."""
+    now, latest = datetime.now(timezone.utc), session.scalar(select(func.max(RunRow.requested_at)))
     return now if latest is None or latest < now else latest + timedelta(microseconds=1)
 
 
 def add_values(session: Session, row: RunRow, run: NewRun, names: Collection[str]) -> None:
-    """Adds values of another database's record of a run to ours."""
+    """Adds values to a recorded run, from another database's record of the same run."""
     for metric in sorted(run.metrics, key=lambda metric: metric.name):
         if metric.name in names:
             _describe(session, MetricRow(**asdict(metric)), keep=True)
             row.values.append(ValueRow(metric=metric.name, version=metric.version, value=run.values[metric.name]))
 
 
-def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | None = None) -> None:
-    """Adds a run with all that belongs to it, in place of one of its key, but only a done one in place of a done.
+def put_run(session: Session, run: NewRun, times: tuple[datetime, datetime] | None = None) -> None:
+    """Adds a run and everything that belongs to it. Replaces a run with the same key, but never a done one by another.
 
-    Values of the same weights that are not measured now, such as of a plug-in, stay. A run of another database comes
-    with the times at which it was ``made``, finished and last asked for. What is known here of its method, metrics,
-    model and outputs then stays as it is.
+    If the weights are the same, recorded values of metrics that ``run`` lacks, for example of a plug-in, are kept.
+
+    Args:
+        session: session of the caller.
+        run: the run.
+        times: for a run of another database, the times at which it was finished and last requested. Existing rows of
+            its method, metrics, model and outputs then stay unchanged.
     """
     previous = session.scalar(select(RunRow).where(RunRow.key == run.spec.key))
     if previous and previous.status == "done" and run.status != "done":
         return
-    for metric in sorted(run.metrics, key=lambda metric: metric.name):  # one order for all, or two could wait in turn
-        _describe(session, MetricRow(**asdict(metric)), keep=made is not None)
-    _describe(session, MethodRow(**asdict(run.method)), keep=made is not None)
+    for metric in sorted(run.metrics, key=lambda metric: metric.name):  # always in one order, to avoid deadlocks
+        _describe(session, MetricRow(**asdict(metric)), keep=times is not None)
+    _describe(session, MethodRow(**asdict(run.method)), keep=times is not None)
     dataset = dataset_of(session, run)
     forget_set = forget_set_of(session, run, dataset)
     before = previous.model.weights_digest if previous and previous.model else None
-    model = put_model(session, run.model, keep=made is not None) if run.model else None
-    outputs = put_outputs(session, run.outputs, keep=made is not None) if run.outputs else None
-    finished, asked = made or (datetime.now(timezone.utc), time_of_asking(session))
-    kept: list[ValueRow] = []
-    if previous and run.status == "done" and before == (model.weights_digest if model else None):
-        kept = [
-            ValueRow(metric=value.metric, version=value.version, value=value.value)
-            for value in previous.values
-            if value.metric not in run.values
-        ]
+    model = put_model(session, run.model, keep=times is not None) if run.model else None
+    outputs = put_outputs(session, run.outputs, keep=times is not None) if run.outputs else None
+    finished, requested = times or (datetime.now(timezone.utc), time_of_request(session))
+    same_weights = run.status == "done" and before == (model.weights_digest if model else None)
+    kept = _values_not_in(run, previous) if previous and same_weights else []
     if previous:
         session.delete(previous)
         session.flush()
@@ -157,7 +156,7 @@ def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | Non
         evaluation_seconds=run.evaluation_seconds,
         predicted=run.predicted,
         finished_at=finished,
-        asked_at=asked,
+        requested_at=requested,
         **asdict(run.environment),
     )
     versions = {metric.name: metric.version for metric in run.metrics}
@@ -165,6 +164,14 @@ def put_run(session: Session, run: NewRun, made: tuple[datetime, datetime] | Non
         ValueRow(metric=name, version=versions.get(name, ""), value=value) for name, value in run.values.items()
     ]
     session.add(row)
+
+
+def _values_not_in(run: NewRun, previous: RunRow) -> list[ValueRow]:
+    return [
+        ValueRow(metric=value.metric, version=value.version, value=value.value)
+        for value in previous.values
+        if value.metric not in run.values
+    ]
 
 
 def outputs_record(row: OutputsRow) -> OutputsRecord:
@@ -178,7 +185,7 @@ def columns(row: Base) -> dict[str, Any]:
 
 
 def model_record(row: ModelRow, with_curves: bool = False) -> ModelRecord:
-    """Returns the record of a model; its curves are read from the database only where asked for."""
+    """Returns the record of a model. Reads its curves from the database only with ``with_curves``."""
     fields = columns(row)
     del fields["id"]
     curves = tuple((point.step, point.name, point.value) for point in row.curves) if with_curves else ()
@@ -186,7 +193,7 @@ def model_record(row: ModelRow, with_curves: bool = False) -> ModelRecord:
 
 
 def run_record(row: RunRow, versions: Mapping[str, str], with_curves: bool = False) -> RunRecord:
-    """Returns the record of a run with its model and values: those measured by the metric's recorded version alone."""
+    """Returns the record of a run. Includes only values of the version that is recorded for their metric."""
     return RunRecord(
         id=row.id,
         key=row.key,
@@ -205,7 +212,7 @@ def run_record(row: RunRow, versions: Mapping[str, str], with_curves: bool = Fal
         precision=row.precision,
         evaluation_seconds=row.evaluation_seconds,
         finished_at=row.finished_at,
-        asked_at=row.asked_at,
+        requested_at=row.requested_at,
         model=model_record(row.model, with_curves) if row.model else None,
         outputs=outputs_record(row.outputs) if row.outputs else None,
         train_images=row.dataset.train_images,

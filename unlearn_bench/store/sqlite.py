@@ -1,4 +1,4 @@
-"""What SQLite needs of us: transactions that begin when we say so, and a journal that lets readers read."""
+"""Settings for SQLite: explicit transactions, and a write-ahead log so that readers do not wait for writers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUSY_TIMEOUT_MS = 30_000
 
 
 def for_reading(url: URL, path: Path) -> URL:
-    """Returns the URL by which a file can be read whose folder may not be changed: WAL would make files beside it."""
+    """Returns a URL that can read a file in a read-only folder, where WAL mode could not create its files."""
     log = path.with_name(f"{path.name}-wal")
     if os.access(path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
         return url
@@ -29,24 +29,24 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin as stated below, not when the driver sees fit
+        connection.isolation_level = None  # transactions begin in the listener below, not in the driver
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # a writer takes the lock before it looks what is there, or two could both find a row missing and add it
+        # a writer locks before it reads; otherwise two writers could both find a row missing and add it
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def write_ahead(engine: Engine) -> None:
-    """Switches a new file to WAL for good: it must be free for that, and the switch does not wait by itself."""
+    """Switches a new file to WAL mode permanently. Retries while the file is locked: SQLite does not wait here."""
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
-            with closing(engine.raw_connection()) as connection:  # no transaction: in one, the mode cannot change
+            with closing(engine.raw_connection()) as connection:  # the mode cannot change in a transaction
                 connection.cursor().execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as problem:
             if "locked" not in str(problem) or time.monotonic() > deadline:

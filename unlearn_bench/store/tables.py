@@ -1,4 +1,4 @@
-"""The tables of the result database. Private to the store: everyone else sees frozen records."""
+"""The tables of the result database. Private to the store; other code uses frozen records."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 DIGEST = String(64)
-COUNT = BigInteger().with_variant(Integer, "sqlite")  # bytes and images pass 2³¹; SQLite's integers have 64 bits anyway
-# a row deleted by hand, foreign keys off as in the sqlite3 shell, leaves rows behind that must not become another's
+COUNT = BigInteger().with_variant(Integer, "sqlite")  # counts exceed 2³¹; SQLite's integers have 64 bits
+# the sqlite3 shell has foreign keys off: a row deleted there leaves children, which must not get a new parent
 NO_REUSE = {"sqlite_autoincrement": True}
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A time in UTC, stored without its zone: PostgreSQL would turn one with a zone into the server's own."""
+    """A time in UTC, stored without its zone, because PostgreSQL would convert it to the zone of the server."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Returns what is stored."""
+        """Returns the value to store."""
         return value.astimezone(timezone.utc).replace(tzinfo=None) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Returns what is read."""
+        """Returns the value that is read, in UTC."""
         return value.replace(tzinfo=timezone.utc) if value else None
 
 
 class Base(DeclarativeBase):
-    """Shared metadata."""
+    """The base class of all tables."""
 
     type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}
 
 
 class DatasetRow(Base):
-    """A data set as used: a subset is another one."""
+    """A data set as it is used; a subset is a data set of its own."""
 
     __tablename__ = "datasets"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -64,14 +64,14 @@ class ForgetSetRow(Base):
     """A forget set of a data set; ``digest`` is the hash of its sorted positions."""
 
     __tablename__ = "forget_sets"
-    __table_args__ = (UniqueConstraint("dataset_id", "digest", "setting"),)
+    __table_args__ = (UniqueConstraint("dataset_id", "digest", "scenario"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
     digest: Mapped[str] = mapped_column(DIGEST)
-    setting: Mapped[str]
+    scenario: Mapped[str]
     name: Mapped[str]
     images: Mapped[int]
-    members: Mapped[bytes] = mapped_column(deferred=True)  # a bit for each training image
+    members: Mapped[bytes] = mapped_column(deferred=True)  # one bit per training image
 
 
 class OutputsRow(Base):
@@ -85,7 +85,7 @@ class OutputsRow(Base):
 
 
 class ModelRow(Base):
-    """An attempt at weights: what it cost, their file and its SHA-256; no file where the attempt diverged or failed."""
+    """A model: cost, file and SHA-256. There is no file if the method diverged or failed."""
 
     __tablename__ = "models"
     __table_args__ = NO_REUSE
@@ -104,19 +104,19 @@ class ModelRow(Base):
     curves: Mapped[list[CurveRow]] = relationship(cascade="all, delete-orphan", order_by="CurveRow.id")
 
 
-class ClaimRow(Base):
-    """A model that a process is making just now; ``beat`` counts the owner's signs of life."""
+class LeaseRow(Base):
+    """A model that a process is making. The owner increases ``heartbeat``, a counter, while it runs."""
 
-    __tablename__ = "claims"
+    __tablename__ = "leases"
     key: Mapped[str] = mapped_column(DIGEST, primary_key=True)
     owner: Mapped[str]
     host: Mapped[str]
     pid: Mapped[int]
-    beat: Mapped[int]
+    heartbeat: Mapped[int]
 
 
 class MethodRow(Base):
-    """What reports need to know of a method, so that they read the database alone."""
+    """The metadata of a method, so that reports need only the database."""
 
     __tablename__ = "methods"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -124,13 +124,13 @@ class MethodRow(Base):
     train_set: Mapped[str]
     source: Mapped[str]
     is_reference: Mapped[bool]
-    origin: Mapped[str]  # of a plug-in
+    origin: Mapped[str]  # file or package of a plug-in
     is_cheat: Mapped[bool]
-    makes_inputs: Mapped[bool]  # of its own: its rows are not checked
+    makes_inputs: Mapped[bool]  # generates its own inputs, so its inputs are not checked
 
 
 class MetricRow(Base):
-    """What reports need to know of a metric."""
+    """The metadata of a metric, so that reports need only the database."""
 
     __tablename__ = "metrics"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -168,11 +168,9 @@ class RunRow(Base):
     device: Mapped[str]
     precision: Mapped[str]
     evaluation_seconds: Mapped[float]
-    predicted: Mapped[dict[str, Any]] = mapped_column(deferred=True)  # read only by the view by class
+    predicted: Mapped[dict[str, Any]] = mapped_column(deferred=True)  # only the view by class reads it
     finished_at: Mapped[datetime] = mapped_column(UtcTime)
-    asked_at: Mapped[datetime] = mapped_column(
-        UtcTime
-    )  # when a plan last asked for it: of several definitions, the one in use
+    requested_at: Mapped[datetime] = mapped_column(UtcTime)  # tables use the last requested of several definitions
     dataset: Mapped[DatasetRow] = relationship()
     model: Mapped[ModelRow | None] = relationship()
     outputs: Mapped[OutputsRow | None] = relationship()
@@ -186,7 +184,7 @@ class ValueRow(Base):
     __tablename__ = "metric_values"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     metric: Mapped[str] = mapped_column(ForeignKey("metrics.name"), primary_key=True)
-    version: Mapped[str]  # of the metric's definition
+    version: Mapped[str]  # version of the metric's definition
     value: Mapped[float]
 
 

@@ -1,7 +1,7 @@
-"""A report as one HTML file that needs nothing else: no network, no server, no other file.
+"""Renders a report as one self-contained HTML file: it needs no network, no server and no other file.
 
-Words from outside reach it through Jinja's autoescape or as JSON data; no script runs but the two that its
-Content-Security-Policy names by their hashes.
+Untrusted text enters the page only through Jinja's autoescape or as JSON data. The Content-Security-Policy names the
+page's own scripts by their hashes, so no other script runs.
 """
 
 from __future__ import annotations
@@ -12,51 +12,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from unlearn_bench.report.audit import (
-    EVIDENCE,
-    HEADER,
-    Audit,
-    facts_of,
-    lines_of,
-    meanings_header,
-    meanings_of,
-)
-from unlearn_bench.report.page.content import Page, RowView, Words
+from unlearn_bench.report.page.content import Page, RowView
 from unlearn_bench.report.render import LEGEND, cell_text, one_line
 
 FOLDER = Path(__file__).parent
-GAP = "gap: to the mean of the retrained models; floor: the largest difference between two of them."
 
 
 def to_html(page: Page) -> str:
     """Returns a report as a self-contained HTML document."""
-    return _render("template.html", [_vega(), _own("script.js")], page=page, legend=LEGEND.format(how="in bold"))
+    scripts = [_vega(), own_file("script.js")]
+    return render_page(FOLDER / "template.html", scripts, page=page, legend=LEGEND.format(how="in bold"))
 
 
-def audit_to_html(audit: Audit) -> str:
-    """Returns an audit as a self-contained HTML document."""
-    tables = [
-        Words("Values", HEADER, lines_of(audit), [GAP]),
-        Words("What each metric can and cannot show", meanings_header(audit), meanings_of(audit), []),
-    ]
-    title = f"Audit: what is left of {audit.forget.split(':')[0]}"
-    return _render(
-        "audit.html",
-        [_own("script.js")],
-        audit=audit,
-        tables=tables,
-        facts=facts_of(audit),
-        title=title,
-        evidence=EVIDENCE,
-    )
-
-
-def _render(template: str, scripts: list[str], **content: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # half a second with what follows
+def render_page(template: Path, scripts: list[str], **content: Any) -> str:
+    """Renders a template with these scripts only. The template can import the templates of this folder."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # takes half a second
     from markupsafe import Markup
 
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader([FOLDER, template.parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -64,17 +38,17 @@ def _render(template: str, scripts: list[str], **content: Any) -> str:
     )
     environment.filters.update(line=one_line, run_data=_run_data)
     environment.globals.update(cell_text=cell_text)
-    rendered = environment.get_template(template).render(
-        style=Markup(_own("style.css")),
+    rendered = environment.get_template(template.name).render(
+        style=Markup(own_file("style.css")),
         scripts=[Markup(script) for script in scripts],
         hashes=[_hash(script) for script in scripts],
         **content,
     )
-    return rendered.lstrip()  # templates import each other on lines of their own
+    return rendered.lstrip()  # imports of templates leave empty lines
 
 
 def _run_data(view: RowView) -> dict[str, Any]:
-    """Returns what a cell's details are made of: every configuration's values, options, and by what."""
+    """Returns the data for the details of a cell: the values of every configuration, options and versions."""
     return {
         "label": one_line(view.row.label),
         "options": one_line(view.options),
@@ -92,7 +66,8 @@ def _run_data(view: RowView) -> dict[str, Any]:
     }
 
 
-def _own(name: str) -> str:
+def own_file(name: str) -> str:
+    """Returns the text of a script or style sheet of this folder."""
     return (FOLDER / name).read_text(encoding="utf-8")
 
 

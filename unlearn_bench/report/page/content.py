@@ -1,4 +1,4 @@
-"""What a page shows, as plain data: sections of tables, charts and words. No HTML here."""
+"""The content of a page as plain data, without HTML: sections with tables, charts and text."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unlearn_bench.config import Row
-from unlearn_bench.report.notes import given_words, words_of
+from unlearn_bench.config.benchmarks import Row
+from unlearn_bench.config.selection import Selection
+from unlearn_bench.report.notes import user_options, words_of
 from unlearn_bench.report.tables import Table, TableRow, by_selection, comparable_runs, runs_of_row
-from unlearn_bench.selection import Selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord
 
 
 @dataclass(frozen=True)
-class Words:
-    """A table of words with notes below it, as the analyses return them; or, with no header, why there is none."""
+class TextTable:
+    """A table of text cells with notes below it. Without a header, the notes state why there is no table."""
 
     title: str
     header: Sequence[str]
@@ -28,7 +28,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Chart:
-    """A Vega-Lite chart, and in words what it shows for who does not see it."""
+    """A Vega-Lite chart, and a description of it for screen readers."""
 
     title: str
     alt: str
@@ -37,7 +37,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Figure:
-    """Charts that belong together, with notes below them; or, with no chart, why there is none."""
+    """A group of charts with notes below them. Without charts, the notes state why there are none."""
 
     title: str
     charts: Sequence[Chart]
@@ -46,7 +46,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a row's runs cost on average: images that passed a network forward and backward, and seconds."""
+    """The mean cost of a row's runs: images that passed a network, forward and backward, and seconds."""
 
     images: float
     seconds: float
@@ -54,15 +54,15 @@ class Cost:
 
 @dataclass(frozen=True)
 class RowView:
-    """A row with all that is behind its cells.
+    """A row with the runs of its cells.
 
     Attributes:
-        row: its cells.
-        runs: in the order of the configurations.
-        options: every hyper-parameter, in words.
-        by: which version of the tool and of the method.
-        command: makes the row again.
-        cost: None where no run is done.
+        row: the cells.
+        runs: the runs, in the order of the configurations.
+        options: all hyper-parameters as text.
+        by: version of the method and of the package.
+        command: the command that reproduces the row.
+        cost: the mean cost; None if no run is done.
     """
 
     row: TableRow
@@ -75,44 +75,45 @@ class RowView:
 
 @dataclass(frozen=True)
 class TableSection:
-    """A table with its rows, the command that makes it again, and what follows it."""
+    """A table with its rows, the command that reproduces it, and the figures and analyses below it."""
 
     table: Table
     rows: tuple[RowView, ...]
     command: str
     figures: tuple[Figure, ...]
-    analyses: tuple[Words, ...]
+    analyses: tuple[TextTable, ...]
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that a page shows.
+    """The content of a page.
 
     Attributes:
-        title: of the page.
-        made: by what and from which database.
-        tables: those that have runs.
-        figures: of the paper, features and curves.
-        claims: of the paper against the record.
-        lacking: what could not be shown, and the command that makes it, a sentence each.
+        title: title of the page.
+        provenance: version of the package, and number of recorded runs.
+        tables: the tables that have runs.
+        figures: the paper's figures of features and curves.
+        claims: the paper's claims, tested on recorded runs.
+        lacking: tables and figures that cannot be shown, with the reason or the command that makes their runs, one
+            sentence each.
     """
 
     title: str
-    made: str
+    provenance: str
     tables: tuple[TableSection, ...]
     figures: tuple[Figure, ...]
-    claims: Words
+    claims: TextTable
     lacking: tuple[str, ...]
 
 
 def row_views(table: Table, placed: Sequence[tuple[Row, Selection]], store: Store) -> tuple[RowView, ...]:
-    """Returns a table's rows with the runs behind them."""
-    found = []
+    """Returns a table's rows with the runs of their cells."""
+    groups = []
     for selection, rows in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
         for row in rows:
             runs = runs_of_row(recorded, row, selection)
-            found.append((row, selection, [runs[pair] for pair in selection.configurations if pair in runs]))
+            groups.append((row, selection, [runs[pair] for pair in selection.configurations if pair in runs]))
     return tuple(
         RowView(
             row=cells,
@@ -122,13 +123,13 @@ def row_views(table: Table, placed: Sequence[tuple[Row, Selection]], store: Stor
             command=_command(row, selection, cells.is_reference),
             cost=_cost(runs),
         )
-        for cells, (row, selection, runs) in zip(table.rows, found, strict=True)
+        for cells, (row, selection, runs) in zip(table.rows, groups, strict=True)
     )
 
 
 def table_command(name: str, selection: Selection) -> str:
-    """Returns the command that makes a table again."""
-    return f"unlearn-bench reproduce --table {name} --profile {selection.profile}{given_words(selection)}"
+    """Returns the command that reproduces a table."""
+    return f"unlearn-bench reproduce --table {name} --profile {selection.profile}{user_options(selection)}"
 
 
 def _command(row: Row, selection: Selection, is_reference: bool) -> str:

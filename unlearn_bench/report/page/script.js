@@ -7,7 +7,7 @@
     return element;
   };
 
-  // One tooltip for cells and charts. Words are set as text, never as HTML.
+  // One tooltip for cells and charts. All content is inserted as text, never as HTML.
   const show = (x, y) => {
     tip.hidden = false;
     const { width, height } = tip.getBoundingClientRect();
@@ -18,7 +18,7 @@
   addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   addEventListener("scroll", hide, { capture: true, passive: true });
 
-  // Cells: every configuration behind a number.
+  // Cells: show every configuration of a value.
   const describe = (cell, row) => {
     tip.replaceChildren();
     const metric = cell.dataset.metric;
@@ -31,8 +31,8 @@
       add(line, "td", metric in run.values ? String(run.values[metric]) : run.status);
       add(line, "td", `run ${run.run}`);
     }
-    if (many) add(tip, "p", `and ${row.runs.length - 12} more, in the list of every configuration`);
-    if (!row.runs.length) add(tip, "p", "No run of it is recorded.");
+    if (many) add(tip, "p", `and ${row.runs.length - 12} more, see the list of every configuration`);
+    if (!row.runs.length) add(tip, "p", "No run is recorded.");
     if (row.options) add(tip, "p", `Options: ${row.options}`);
     if (row.by) add(tip, "p", row.by);
   };
@@ -56,17 +56,17 @@
     }
   }
 
-  // Tables: sorted by a heading, numbers as numbers, what is not measured last.
+  // Tables: sort by a heading; numbers by value, missing values last.
   const key = (cell) => {
     const text = cell.dataset.sort ?? cell.textContent.trim();
     if (text === "" || text === "–") return null;
     const number = parseFloat(text.replace("−", "-"));
     return /^[+−-]?[\d.]/.test(text) && !Number.isNaN(number) ? number : text;
   };
-  const compare = (one, other) => {
-    if (one === null || other === null) return (one === null) - (other === null);
-    if (typeof one === "number" && typeof other === "number") return one - other;
-    return String(one).localeCompare(String(other), "en", { numeric: true });
+  const compare = (left, right) => {
+    if (left === null || right === null) return (left === null) - (right === null);
+    if (typeof left === "number" && typeof right === "number") return left - right;
+    return String(left).localeCompare(String(right), "en", { numeric: true });
   };
   for (const table of document.querySelectorAll("table.sortable")) {
     const headings = [...table.tHead.rows[0].cells];
@@ -76,14 +76,14 @@
         headings.forEach((other) => other.removeAttribute("aria-sort"));
         heading.setAttribute("aria-sort", down ? "descending" : "ascending");
         const rows = [...table.tBodies[0].rows].map((row) => [key(row.cells[column]), row]);
-        rows.sort(([one], [other]) =>
-          compare(one, other) * (down && one !== null && other !== null ? -1 : 1));
+        rows.sort(([left], [right]) =>
+          compare(left, right) * (down && left !== null && right !== null ? -1 : 1));
         table.tBodies[0].append(...rows.map(([, row]) => row));
       });
     });
   }
 
-  // Charts: drawn in the colours of the page, again where these change or the page is printed.
+  // Charts: drawn in the colours of the page, and redrawn if these change or the page is printed.
   const theme = (printing) => {
     const style = getComputedStyle(document.documentElement);
     const printed = { text: "#000", quiet: "#333", line: "#999", mark: "#0b57a4", half: "#a9c8e6", band: "#e3e6ea" };
@@ -115,8 +115,8 @@
     show(event.clientX, event.clientY);
   };
   const charts = [...document.querySelectorAll("figure")].map((figure) => ({
-    place: figure.querySelector(".chart"),
-    canvas: add(figure.querySelector(".chart"), "div"), // Vega names the element that it draws in anew
+    container: figure.querySelector(".chart"),
+    canvas: add(figure.querySelector(".chart"), "div"), // Vega replaces the attributes of its element
     spec: JSON.parse(figure.querySelector("script.spec").textContent),
   }));
   const draw = async (chart, printing) => {
@@ -132,10 +132,10 @@
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       near.unobserve(entry.target);
-      draw(charts.find((chart) => chart.place === entry.target), false);
+      draw(charts.find((chart) => chart.container === entry.target), false);
     }
   }, { rootMargin: "600px" });
-  charts.forEach((chart) => near.observe(chart.place));
+  charts.forEach((chart) => near.observe(chart.container));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
     charts.filter((chart) => chart.drawn).forEach((chart) => draw(chart, false)));
   addEventListener("beforeprint", () => charts.forEach((chart) => draw(chart, true)));

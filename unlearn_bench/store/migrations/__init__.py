@@ -1,1 +1,1 @@
-"""How databases of older versions are brought to this one's schema, by Alembic: one file a step in ``versions/``."""
+"""Alembic migrations that upgrade databases of older versions: one file per step in ``versions/``."""

@@ -1,4 +1,4 @@
-"""What Alembic runs for every upgrade: on the connection that it is handed, inside the transaction of the caller."""
+"""Alembic runs this file for every upgrade, on the caller's connection and in the caller's transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first release: its databases, which name no schema, are taken to be of this one."""
+"""The first release. Databases of that release do not record a schema version; they are treated as this one."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Nothing: a new database is made as a whole, with the newest schema."""
+    """Does nothing, because a new database is created with the newest schema."""

@@ -1,4 +1,4 @@
-"""Claims, by which processes that share a database divide the work."""
+"""Adds claims, with which processes that share a database divide the work; 0005 renames them to leases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Adds their table."""
+    """Adds the table."""
     op.create_table(
         "claims",
         sa.Column("key", sa.String(64), primary_key=True),

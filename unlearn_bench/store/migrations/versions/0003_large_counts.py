@@ -1,4 +1,4 @@
-"""Counts of 64 bits: a model on a GPU takes more bytes, and sees more images, than 32 bits hold."""
+"""Widens counts to 64 bits, because memory and numbers of images on a GPU exceed 32 bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COUNTS = ("parameters", "samples_seen", "forward_images", "backward_images", "pe
 
 
 def upgrade() -> None:
-    """Widens them; SQLite's integers have 64 bits as they are."""
+    """Widens the columns. Integers of SQLite have 64 bits already."""
     if op.get_bind().dialect.name == "sqlite":
         return
     for name in COUNTS:

@@ -1,4 +1,4 @@
-"""Whether a method makes inputs of its own, which tables say: until now no method could declare it."""
+"""Adds whether a method generates its own inputs. Before, no method could declare this."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Adds the column, false for every method that is recorded."""
+    """Adds the column, with false for every recorded method."""
     op.add_column("methods", sa.Column("makes_inputs", sa.Boolean(), nullable=False, server_default=sa.false()))

@@ -1,0 +1,368 @@
+"""audit: models that the tool did not make, read right, judged right, and never trusted."""
+
+import json
+import os
+import pickle
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from sklearn.datasets import load_digits
+from support.command import command
+from support.page import in_a_browser
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from unlearn_bench import cli  # noqa: F401  # as the command line has it
+from unlearn_bench.auditing import audit
+from unlearn_bench.auditing.architectures import make_network
+from unlearn_bench.auditing.report import EVIDENCE, to_html, to_json, to_text
+from unlearn_bench.auditing.weights import read_weights
+from unlearn_bench.core.errors import CheckpointError, OptionError, UserError
+from unlearn_bench.data.loading import load
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+
+CLASSES = 4
+
+
+FORGOTTEN = 1
+
+
+def write_images(root: Path, names: list[str], each: int = 150) -> None:
+    """Real digits as PNG files, 16×16 pixels of three colours, a folder a class."""
+    digits = load_digits()
+    for label, name in enumerate(names):
+        (root / name).mkdir(parents=True)
+        for k, image in enumerate(digits.images[digits.target == label][:each]):
+            grey = Image.fromarray((image * 15.9).astype(np.uint8)).resize((16, 16), Image.Resampling.BILINEAR)
+            grey.convert("RGB").save(root / name / f"{k}.png")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("images")
+    write_images(root, ["cat", "dog", "emu", "fox"])
+    return root
+
+
+def train(network: nn.Module, prepare: Callable[[Tensor], Tensor], root: Path, steps: int, without: int | None) -> None:
+    """A few steps of Adam on the training images, without a class where one is named."""
+    data = load(f"folder:{root}", folder=Path())
+    keep = torch.nonzero(data.train.labels != (-1 if without is None else without))[:, 0]
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    network.train()
+    for _ in range(steps):
+        chosen = keep[torch.randperm(len(keep), generator=generator)[:32]]
+        loss = nn.functional.cross_entropy(network(prepare(data.train.pixels[chosen])), data.train.labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    network.eval()
+
+
+def imagenet(pixels: Tensor) -> Tensor:
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return (pixels.float() / 255 - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def resnets(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An original, two retrained models, and a cheat: the original with −∞ for the forgotten class's bias, nearly."""
+    folder = tmp_path_factory.mktemp("resnets")
+    torch.set_num_threads(1)  # a test process has one core
+    for seed, (name, without) in enumerate(
+        (("original", None), ("retrained", FORGOTTEN), ("again", FORGOTTEN), ("third", FORGOTTEN))
+    ):
+        torch.manual_seed(seed)
+        network = resnet18(num_classes=CLASSES)
+        train(network, imagenet, images, 40, without)
+        save_file(network.state_dict(), folder / f"{name}.safetensors")
+        if name == "original":
+            with torch.no_grad():
+                network.fc.bias[FORGOTTEN] = -1e4
+            torch.save(
+                {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}},
+                folder / "cheat.pt",
+            )
+    return folder
+
+
+def audited(folder: Path, images: Path, model: str, retrained: list[str], **more: Any) -> Any:
+    return audit(
+        model=folder / model,
+        original=folder / "original.safetensors",
+        retrained=[folder / f"{name}.safetensors" for name in retrained],
+        architecture="torchvision:resnet18",
+        dataset=f"folder:{images}",
+        forget="dog",
+        **more,
+    )
+
+
+def test_a_cheat_on_a_resnet_with_batch_norm_is_seen_with_and_without_a_retrained_model(
+    resnets: Path, images: Path
+) -> None:
+    alone = audited(resnets, images, "cheat.pt", [])
+    assert alone.judgement.verdict == "only the outputs"
+    assert alone.changed == "Only the last layer differs (fc.bias), so the features are the original's."
+    assert alone.features == "input of fc (512 numbers), the layer that makes the logits; found automatically"
+    known = {each.name: each for each in alone.measured}
+    assert known["acc_forget"].original > 80
+    assert known["acc_forget"].unlearned == 0
+    assert known["da"].unlearned == known["da"].original
+    assert known["da"].gap is None
+    against = audited(resnets, images, "cheat.pt", ["retrained", "again"])
+    assert against.judgement.verdict == "only the outputs"
+    assert all(each.floor is not None for each in against.measured)
+    text = to_text(alone)
+    assert text.startswith(EVIDENCE)
+    assert "Without a retrained model" in text
+    assert "Without a retrained model" not in to_text(against)
+
+
+def test_a_retrained_model_is_judged_as_one_and_the_original_as_unchanged(resnets: Path, images: Path) -> None:
+    # few images and forty steps: how far such models lie apart is decided by rounding, so only what must hold is asked
+    honest = audited(resnets, images, "again.safetensors", ["retrained", "third"])
+    assert honest.judgement.verdict in ("indistinguishable", "distinguishable", "cannot tell")
+    assert honest.judgement.p_value is None or 0 <= honest.judgement.p_value <= 1
+    assert [each.label in " ".join(honest.judgement.evidence) for each in honest.measured] == [True] * len(
+        honest.measured
+    )
+    same = audited(resnets, images, "original.safetensors", ["retrained"])
+    assert same.judgement.verdict == "unchanged"
+    assert same.changed == "No tensor differs: both files contain the same weights."
+
+
+def test_features_and_values_are_those_of_an_independent_computation(resnets: Path, images: Path) -> None:
+    data = load(f"folder:{images}", folder=Path())
+    reference = resnet18(num_classes=CLASSES)
+    network = make_network("torchvision:resnet18", {}, data, None, None, "auto")
+    read_weights(network.module, resnets / "original.safetensors", "")
+    reference.load_state_dict(network.module.state_dict())
+    reference.eval()
+    with torch.no_grad():
+        features, logits = network(data.train.pixels)
+        body = nn.Sequential(*list(reference.children())[:-1], nn.Flatten())
+        torch.testing.assert_close(features, body(imagenet(data.train.pixels)))
+        torch.testing.assert_close(logits, reference(imagenet(data.train.pixels)))
+        tested = reference(imagenet(data.test.pixels)).argmax(dim=1)
+    found = {each.name: each.original for each in audited(resnets, images, "cheat.pt", []).measured}
+    own = data.test.labels == FORGOTTEN
+    assert found["acc_forget"] == pytest.approx(100 * float((tested == data.test.labels)[own].float().mean()))
+    assert found["acc_retain"] == pytest.approx(100 * float((tested == data.test.labels)[~own].float().mean()))
+    f = features.double().numpy()
+    retain, forget = f[(data.train.labels != FORGOTTEN).numpy()], f[(data.train.labels == FORGOTTEN).numpy()]
+    values, vectors = np.linalg.eigh(retain.T @ retain)
+    p = np.clip(values, 0, None) / np.clip(values, 0, None).sum()
+    rank = max(1, round(float(np.exp(-(p[p > 0] * np.log(p[p > 0])).sum()))))
+    u = vectors[:, -rank:]
+    moment = forget.T @ forget
+    da = np.linalg.norm(moment @ u @ u.T) / np.linalg.norm(moment)
+    assert found["da"] == pytest.approx(da, rel=1e-4)
+
+
+def test_a_vision_transformer_of_timm(images: Path, tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    options = {"img_size": "16", "patch_size": "4", "depth": "2", "embed_dim": "48", "num_heads": "3"}
+    numbers = {name: int(value) for name, value in options.items()}
+    for seed, (name, without) in enumerate((("original", None), ("retrained", FORGOTTEN))):
+        torch.manual_seed(seed)
+        network = timm.create_model("vit_tiny_patch16_224", num_classes=CLASSES, **numbers)
+        train(network, lambda pixels: pixels.float() / 127.5 - 1, images, 60, without)
+        save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
+    common: dict[str, Any] = {
+        "original": tmp_path / "original.safetensors",
+        "architecture": "timm:vit_tiny_patch16_224",
+        "options": options,
+        "dataset": f"folder:{images}",
+        "forget": "1",
+    }
+    found = audit(model=tmp_path / "retrained.safetensors", **common)
+    assert found.judgement.verdict in ("cannot tell", "only the outputs")
+    assert found.features.startswith("input of head (48 numbers)")
+    assert "mean 0.5 0.5 0.5" in found.preprocessing
+    against = audit(model=tmp_path / "original.safetensors", retrained=[tmp_path / "retrained.safetensors"], **common)
+    assert against.judgement.verdict == "unchanged"
+    named = audit(model=tmp_path / "retrained.safetensors", features="norm", **common)
+    assert named.features == "outputs of norm (48 numbers, the mean over tokens); named by you"
+    data = load(f"folder:{images}", folder=Path())
+    network = make_network("timm:vit_tiny_patch16_224", options, data, None, None, "auto")
+    with torch.no_grad():
+        features, _ = network(data.test.pixels)
+        module: Any = network.module
+        expected = module.forward_head(module.forward_features(data.test.pixels.float() / 127.5 - 1), pre_logits=True)
+    torch.testing.assert_close(features, expected)
+
+
+class Exploit:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.system, (f"touch {self.mark}",))
+
+
+def test_weights_that_do_not_fit_or_would_run_code_are_refused(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(3, 2))
+    good = network.state_dict()
+    mark = tmp_path / "ran"
+    contents: dict[str, tuple[Any, str]] = {
+        "exploit.pt": ({"0.weight": Exploit(mark)}, "reading it could execute code"),
+        "whole.pth": (network, "reading it could execute code"),
+        "list.pt": ([1, 2], "contains list, expected a dictionary"),
+        "beside.pt": ({**good, "lr": 0.1}, "contains entries that are no tensors: lr"),
+        "lacking.pt": ({"0.weight": good["0.weight"]}, "it lacks 0.bias"),
+        "foreign.pt": ({**good, "1.weight": good["0.bias"]}, "it has the unknown 1.weight"),
+        "shape.pt": ({**good, "0.bias": torch.zeros(3)}, r"has another shape for 0.bias \(3,\), expected \(2,\)"),
+        "nan.pt": ({**good, "0.bias": torch.tensor([0.0, float("nan")])}, "not finite, in 0.bias"),
+        "whole.pt": ({**good, "0.bias": good["0.bias"].to(torch.int8)}, "0.bias as int8, expected float16"),
+        "complex.pt": ({**good, "0.bias": good["0.bias"].to(torch.complex64)}, r"as complex64 \(complex\)"),
+        "meta.pt": ({**good, "0.bias": good["0.bias"].to("meta")}, r"as float32 \(meta\)"),
+        "sparse.pt": ({**good, "0.weight": good["0.weight"].to_sparse()}, r"as float32 \(torch.sparse_coo\)"),
+        "eight.pt": ({**good, "0.bias": good["0.bias"].to(torch.float8_e4m3fn)}, "as float8_e4m3fn"),
+    }
+    for name, (content, says) in contents.items():
+        torch.save(content, tmp_path / name)
+        with pytest.raises(CheckpointError, match=says):
+            read_weights(network, tmp_path / name, "x")
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Exploit(mark)))
+    (tmp_path / "broken.pt").write_bytes(b"PK\x03\x04 broken")
+    (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 64)
+    (tmp_path / "odd.txt").write_text("")
+    for name in ("bare.pt", "broken.pt", "broken.safetensors", "odd.txt", "missing.pt"):
+        with pytest.raises(CheckpointError):
+            read_weights(network, tmp_path / name, "x")
+    assert not mark.exists()
+    assert all(torch.equal(value, good[name]) for name, value in network.state_dict().items())
+    torch.save(
+        {"model": {f"_orig_mod.module.{name}": value + 1 for name, value in good.items()}}, tmp_path / "wrapped.pt"
+    )
+    read = read_weights(network, tmp_path / "wrapped.pt", "x")
+    assert read.keys() == good.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "says"),
+    [
+        ("torchvision:resnet81", {}, "Did you mean 'resnet18'"),
+        ("torchvision:fasterrcnn_resnet50_fpn", {}, "no classifier 'fasterrcnn_resnet50_fpn'"),  # it would download
+        ("torchvision:resnet18", {"options": {"num_classes": 10**11}}, "cannot be built"),
+        ("torchvision:resnet18", {"options": {"depth": 3}}, "cannot be built"),
+        ("timm:vit", {}, "timm has no model 'vit'"),
+        ("nowhere:make", {}, "cannot be found: No module named 'nowhere'"),
+        ("json:loads", {}, "cannot be built"),
+        ("resnet81", {}, "No model named 'resnet81'"),
+        ("torchvision:alexnet", {}, "does not accept images of 3×16×16"),
+        ("torchvision:squeezenet1_0", {"size": 64}, "Give --features .* the last modules that ran: "),
+        ("torchvision:resnet18", {"features": "layer9"}, "No module named 'layer9' runs"),
+        ("torchvision:resnet18", {"normalise": "cifar"}, "No normalisation named 'cifar'"),
+        ("torchvision:resnet18", {"size": 0}, "expected 1 to 4096"),
+        ("torchvision:resnet18", {"options": {"num_classes": 2}}, r"expected logits \(N, 4\)"),
+    ],
+)
+def test_architectures_that_do_not_work_are_refused(name: str, more: dict[str, Any], says: str, images: Path) -> None:
+    data = load(f"folder:{images}", folder=Path())
+    given = {"options": {}, "features": None, "size": None, "normalise": "auto", **more}
+    with pytest.raises(UserError, match=says):
+        make_network(name, given["options"], data, given["features"], given["size"], given["normalise"])
+
+
+def test_features_that_are_named_and_sizes_that_are_changed(images: Path) -> None:
+    data = load(f"folder:{images}", folder=Path())
+    network = make_network("torchvision:squeezenet1_0", {}, data, "features", 64, "none")
+    with torch.no_grad():
+        features, logits = network(data.test.pixels[:3])
+    assert (features.shape, logits.shape) == ((3, 512), (3, CLASSES))
+    assert network.preprocessing.startswith("resized to 64×64 pixels, normalised by nothing")
+    ours = make_network("resnet18", {"width": "8", "groups": "2"}, data, None, None, "auto")
+    assert "the training images' numbers" in ours.preprocessing
+    grey = load("digits", folder=Path(), train_per_class=3, test_per_class=1)
+    with torch.no_grad():
+        features, _ = make_network("torchvision:resnet18", {}, grey, None, None, "auto")(grey.train.pixels)
+    assert features.shape == (30, 512)
+
+
+def test_a_factory_of_the_users_own(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_nets.py").write_text(
+        "from torch import nn\n"
+        "def make(width=4):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(768, width), nn.ReLU(), nn.Linear(width, 4))\n"
+        "def wrong():\n    return 3\n"
+        "def leave():\n    raise SystemExit(0)\n"
+    )
+    data = load(f"folder:{images}", folder=Path())
+    network = make_network("own_nets:make", {"width": "6"}, data, None, None, "auto")
+    assert network.features.startswith("input of 3 (6 numbers)")
+    with pytest.raises(OptionError, match=r"returned int, expected a torch\.nn\.Module"):
+        make_network("own_nets:wrong", {}, data, None, None, "auto")
+    with pytest.raises(OptionError, match="cannot be built: 0"):
+        make_network("own_nets:leave", {}, data, None, None, "auto")
+
+
+@pytest.mark.slow
+def test_the_audit_as_typed_repeats_itself(resnets: Path, images: Path, tmp_path: Path) -> None:
+    words = ["--model", str(resnets / "cheat.pt"), "--original", str(resnets / "original.safetensors")]
+    words += ["--architecture", "torchvision:resnet18", "--dataset", f"folder:{images}", "--forget", "dog"]
+
+    made = command("audit", *words, "--json", "a.json", "--html", "a.html", folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("This is evidence, not a proof of deletion")
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["judgement"]["verdict"] == "only the outputs"
+    assert [len(each["sha256"]) for each in found["inputs"]] == [64, 64]
+    again = command(*shlex.split(found["command"])[1:], "--json", "b.json", folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    refused = command("audit", *words[:-1], "cow", folder=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "cow" in refused.stderr
+
+
+@in_a_browser
+def test_the_page_of_an_audit_is_readable_and_hostile_names_are_words(
+    resnets: Path,
+    tmp_path: Path,
+    browser: Any,
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    hostile = '<img src=x onerror="window.hacked=1">'
+    write_images(tmp_path / "images", ["cat", hostile, "emu", "fox"])
+    shutil.copytree(resnets, tmp_path / "models")
+    found = audit(
+        model=tmp_path / "models" / "cheat.pt",
+        original=tmp_path / "models" / "original.safetensors",
+        architecture="torchvision:resnet18",
+        dataset=f"folder:{tmp_path / 'images'}",
+        forget="0",
+    )
+    json.loads(to_json(found))
+    file = tmp_path / "audit.html"
+    file.write_text(to_html(found), encoding="utf-8")
+    said: list[str] = []
+    asked: list[str] = []
+    page = browser.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    assert (said, asked) == ([], [file.as_uri()])
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img").count() == 0
+    assert axe.Axe().run(page).response["violations"] == []
+    assert "Only the outputs changed" in page.locator(".verdict").inner_text()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    page.close()

@@ -1,0 +1,377 @@
+"""What a stranger hands over, damaged, hostile or random: refused with a sentence, and nothing of it runs."""
+
+import contextlib
+import csv
+import io
+import os
+import pickle
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from support.benchmark import SMALL, new_run
+from support.command import command
+from support.images import picture, tiny_zip, write_images
+
+from unlearn_bench.config.benchmarks import Row
+from unlearn_bench.config.benchmarks import load as load_config
+from unlearn_bench.core.errors import ConfigError, DataError, StoreError
+from unlearn_bench.core.progress import silent
+from unlearn_bench.core.yaml_files import read_yaml
+from unlearn_bench.data import decode
+from unlearn_bench.data.loading import load
+from unlearn_bench.metrics import metric
+from unlearn_bench.models import checkpoints
+from unlearn_bench.report.bench import Bench
+from unlearn_bench.report.listing import describe_run, list_runs, show_listing
+from unlearn_bench.report.render import FORMATS
+from unlearn_bench.running.making import ExecutionConfig, make_runs
+from unlearn_bench.store import Store
+
+
+def damage(content: bytes, kind: str, other: bytes) -> bytes:
+    """The content with a byte flipped in its middle, cut off, or another file's."""
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+    return {"flipped": flipped, "truncated": content[:-1], "empty": b"", "swapped": other}[kind]
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "empty", "swapped"])
+@pytest.mark.parametrize("folder", ["models", "outputs"])
+def test_damaged_files_are_never_used_and_made_again(
+    bench: Bench, execution: ExecutionConfig, folder: str, kind: str
+) -> None:
+    make_runs(bench, [Row(method="ft")], execution)
+    before = {run.key: run.values for run in bench.store.runs()}
+    files = sorted((bench.store.models_folder.parent / folder).iterdir())
+    contents = {file: file.read_bytes() for file in files}
+    for file, other in zip(files, [*files[1:], files[0]], strict=True):
+        file.write_bytes(damage(contents[file], kind, contents[other]))
+    for run in bench.store.runs():
+        artefact = run.model if folder == "models" else run.outputs
+        assert artefact and artefact.file and artefact.file_digest
+        file = bench.store.models_folder.parent / folder / artefact.file
+        assert checkpoints.read(file, artefact.file_digest, torch.device("cpu")) is None
+    again = make_runs(bench, [Row(method="ft"), Row(method="ft_classifier")], execution, with_outputs=True)
+    assert again.failures == 0
+    assert before.items() <= {run.key: run.values for run in bench.store.runs()}.items()
+    restored = {file.stem for file in files if file.read_bytes() == contents[file]}
+    # of the weights only those that a method starts from are needed again
+    needed = {run.model.key for run in bench.store.runs(method="original") if run.model}
+    assert restored == (needed if folder == "models" else {file.stem for file in files})
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "empty", "swapped"])
+def test_a_damaged_cache_of_images_is_read_anew(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNLEARN_BENCH_CACHE", str(tmp_path / "own"))
+    digests = []
+    for name in ("one", "two"):
+        write_images(tmp_path / name, seed=len(name) + len(digests))
+        digests.append(load(f"folder:{tmp_path / name}", folder=tmp_path).digest)
+    files = sorted((tmp_path / "own").rglob("*.safetensors"))
+    contents = [file.read_bytes() for file in files]
+    assert len(files) == 2
+    for file, content, other in zip(files, contents, contents[::-1], strict=True):
+        file.write_bytes(damage(content, kind, other))
+    found = [load(f"folder:{tmp_path / name}", folder=tmp_path).digest for name in ("one", "two")]
+    assert found == digests
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "empty"])
+def test_a_damaged_database_is_a_sentence(bench: Bench, execution: ExecutionConfig, kind: str) -> None:
+    make_runs(bench, [Row(method="original")], execution)
+    assert bench.store.path
+    content = bench.store.path.read_bytes()
+    copy = bench.store.path.with_name("copy.sqlite")
+    copy.write_bytes(b"no database" + content[11:] if kind == "flipped" else damage(content, kind, b""))
+    with contextlib.suppress(StoreError):
+        Store(f"sqlite:///{copy}", create=False).runs()
+
+
+class Malicious:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.file,)
+
+
+def test_a_pickle_in_place_of_a_checkpoint_runs_nothing(
+    bench: Bench, execution: ExecutionConfig, tmp_path: Path
+) -> None:
+    from unlearn_bench.core.files import file_digest
+
+    make_runs(bench, [Row(method="original")], execution)
+    trap = tmp_path / "sprung"
+    run = bench.store.runs()[0]
+    assert run.model and run.model.file
+    file = bench.store.models_folder / run.model.file
+    file.write_bytes(pickle.dumps(Malicious(trap)))
+    assert checkpoints.read(file, file_digest(file), torch.device("cpu")) is None  # its SHA-256 forged as well
+    make_runs(bench, [Row(method="ft")], execution)
+    assert not trap.exists()
+    assert file.read_bytes()[:1] != b"\x80", "the checkpoint was made again"
+
+
+def test_an_archive_that_names_places_outside_writes_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "deep" / "data"
+    data.mkdir(parents=True)
+    outside = {
+        "../../evil.txt": b"x",
+        "/evil.txt": b"x",
+        "tiny-imagenet-200/train/n1/images/../../../../evil.JPEG": b"x",
+    }
+    tiny_zip(data / "tiny-imagenet-200.zip", outside)
+    before = sorted(tmp_path.rglob("*"))
+    with contextlib.suppress(DataError):
+        load("tiny_imagenet", folder=data)
+    assert [path for path in sorted(tmp_path.rglob("*")) if "cache" not in path.parts] == before
+    assert not Path("/evil.txt").exists()
+
+
+def test_an_archive_that_unpacks_to_far_more_than_images_is_refused(tmp_path: Path) -> None:
+    tiny_zip(tmp_path / "tiny-imagenet-200.zip", {"tiny-imagenet-200/words.txt": b"\0" * (64 * 2**20)})
+    with pytest.raises(DataError, match=r"words.txt has 67,108,864 bytes, expected at most 33,554,432"):
+        load("tiny_imagenet", folder=tmp_path)
+
+
+def test_an_image_of_gigabytes_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path / "own")
+    monkeypatch.setattr(decode, "MOST_PIXELS", 40)
+    with pytest.raises(DataError, match=r"8×8 pixels, expected 1 to 40"):
+        load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+
+
+def test_more_images_than_the_memory_holds_are_refused_before_they_are_read() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (4096, 4096)).save(stream, "PNG")
+    read: list[int] = []
+
+    def content(position: int) -> bytes:
+        read.append(position)
+        return stream.getvalue()
+
+    with pytest.raises(DataError, match=r"^1,000,000 images of 4096×4096 pixels take 46,875 GiB"):
+        decode.decode(range(10**6), content, str, silent, "decode")
+    assert read == [0]
+
+
+@pytest.mark.parametrize("name", ["red\x1b[31m", "two\nlines", "bell\a"])
+@pytest.mark.skipif(sys.platform == "win32", reason="such names cannot be made there")
+def test_class_names_that_a_terminal_would_obey_are_refused(tmp_path: Path, name: str) -> None:
+    write_images(tmp_path / "own", classes=("plain", name))
+    with pytest.raises(DataError, match="unprintable ones"):
+        load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{after}: &{after} [{','.join([f'*{before}'] * 10)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LAUGHS, "too many aliases within aliases"),
+        ("a: &a [*a]\n", "nested too deeply"),
+        ("[" * 5000, "nested too deeply|is not YAML"),
+        ("a: !!python/object/apply:os.system [exit]\n", "is not YAML"),
+        ("a: 2001-99-99\n", "is not YAML"),
+        ("a: !!bool maybe\n", "is not YAML"),
+        ("a: !!timestamp foo\n", "is not YAML"),
+        ("a: !!int ''\n", "is not YAML"),
+        ("#" * (2**20 + 1), "expected 1,048,576 at most"),
+    ],
+)
+def test_a_configuration_that_is_a_trap_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "benchmarks.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(file)
+
+
+def test_an_image_never_starts_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would hand an EPS to Ghostscript, whatever its name is."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    (tools / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    write_images(tmp_path / "own")
+    (tmp_path / "own" / "a" / "0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
+    with pytest.raises(DataError, match="its format is unknown"):
+        load(f"folder:{tmp_path / 'own'}", folder=tmp_path)
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": [0.5, 1.9]},
+        {"label": [None, 1]},
+        {"label": ["cat", "dog"]},
+        {"label": [-1, 1]},
+        {"img": [2**45, 7]},
+        {"img": [None, b""]},
+        {"img": [], "label": []},
+    ],
+    ids=str,
+)
+def test_parquet_columns_of_other_things_are_refused(tmp_path: Path, change: dict[str, list[object]]) -> None:
+    (tmp_path / "cifar10").mkdir()
+    good = {"img": [{"bytes": picture(1, "PNG", 32)}, {"bytes": picture(2, "PNG", 32)}], "label": [0, 1]}
+    for split in ("train", "test"):
+        pd.DataFrame(good | change).to_parquet(tmp_path / "cifar10" / f"{split}-0.parquet")
+    with pytest.raises(DataError):
+        load("cifar10", folder=tmp_path)
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_packed_in_a_way_that_cannot_be_bounded_is_refused(tmp_path: Path, packed: int) -> None:
+    file = tmp_path / "tiny-imagenet-200.zip"
+    tiny_zip(file)
+    with zipfile.ZipFile(file, "a", packed) as archive:
+        archive.writestr("tiny-imagenet-200/train/n1/images/bomb.JPEG", b"\0" * 10_000)
+    with pytest.raises(DataError, match="neither stored nor deflated"):
+        load("tiny_imagenet", folder=tmp_path)
+
+
+def test_an_annotation_of_an_unknown_class_is_left_out(tmp_path: Path) -> None:
+    lines = b"v1.JPEG\tn1\t0\nv2.JPEG\tn2\t0\nv3.JPEG\tn9\t0\n"
+    extra = {"tiny-imagenet-200/val/images/v3.JPEG": picture(9)}
+    tiny_zip(tmp_path / "tiny-imagenet-200.zip", extra | {"tiny-imagenet-200/val/val_annotations.txt": lines})
+    assert load("tiny_imagenet", folder=tmp_path).test_images == 2
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    r"\input{/etc/passwd}",
+    "a\nb",
+    '"quoted" & |piped|',
+    "@SUM(1)",
+]
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+def test_hostile_words_are_inert_in_every_format(bench: Bench, label: str) -> None:
+    for forget in ("1", "3"):
+        for method in ("original", "retrained", "ft"):
+            run = new_run(bench, method, forget, (0.5, 50.0))
+            bench.store.record(replace(run, method=replace(run.method, label=label)))
+    tables = {name: render(bench.table("3")) for name, render in FORMATS.items()}
+    assert "<script" not in tables["markdown"].replace("\\<script", "")
+    assert "\n" + label not in tables["text"] or "\n" not in label
+    rows = list(csv.DictReader(io.StringIO(tables["csv"])))
+    assert all(not row["label"].startswith(("=", "@", "+", "-")) for row in rows)
+    assert {row["label"].lstrip("'") for row in rows} >= {label}
+    assert r"\input{" not in tables["latex"]
+    body = tables["latex"].split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert all(line.count(" & ") == 3 for line in body.strip().splitlines())
+    lines = tables["markdown"].splitlines()
+    piped = [line.replace("\\|", "") for line in lines if line.startswith("|")]
+    assert {line.count("|") for line in piped} == {5}
+
+
+NINES = "9" * 5000
+
+
+ODD_WORDS: dict[str, tuple[list[str], str]] = {
+    "a seed beyond integers": (["run", "--method", "ft", "--seed", "9" * 20], "--seed"),
+    "a seed below 0": (["run", "--method", "ft", "--seed", "-1"], "--seed"),
+    "a class of 5,000 digits": (["run", "--method", "ft", "--forget", NINES], "is not in digits"),
+    "a share of 400 digits": (
+        ["run", "--method", "ft", "--scenario", "random", "--forget", f"{NINES[:400]}%"],
+        "is not a random subset",
+    ),
+    "a home of nobody": (["run", "--method", "ft", "--dataset", "folder:~nosuch/x"], "is not a valid path"),
+    "a name that no system has": (["run", "--method", "ft"], "is not a valid path"),
+    "bytes that are no text": (["explain", "\udcff"], "'\\udcff'"),
+    "a port that is no number": (["runs", "--db", "postgresql://h:abc/x"], "is not a database URL"),
+    "an option that is no number": (
+        ["run", "--method", "ft", "--db", "sqlite:///x.sqlite?timeout=abc"],
+        "is not a database URL",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_WORDS)
+def test_odd_words_end_with_a_sentence(kind: str, home: Path) -> None:
+    """In a process of its own, whose screen is as strict as a real one."""
+    words, says = ODD_WORDS[kind]
+    if kind == "a name that no system has":  # no shell can give it, a file can
+        text = SMALL.replace("dataset: digits", 'dataset: "folder:a\\0b"', 1)
+        folder = "datasets:\n  folder: {profile: tiny, augment: none, forget: {class: [0]}}"
+        (home / "benchmarks.yaml").write_text(text.replace("datasets:", folder, 1))
+    ended = command(*words)
+    assert ended.returncode == 2, ended.stderr
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("lr: 0.1", "lr: .nan"), "recipe.lr"),
+        (("threads: 1", "threads: 1000000000000"), "threads is 1000000000000"),
+        (("seeds: [0]", "seeds: [99999999999999999999]"), "seeds.0 is"),
+    ],
+)
+def test_numbers_that_no_machine_has_are_refused(change: tuple[str, str], says: str, home: Path) -> None:
+    text = SMALL.replace(*change) if change[0] in SMALL else SMALL.replace("seeds: [0]", f"seeds: [0]\n    {change[1]}")
+    (home / "benchmarks.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load_config()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_screen_that_takes_no_more_is_a_sentence(home: Path) -> None:
+    for words in (["--help"], ["list", "methods"]):
+        with Path("/dev/full").open("w") as full:
+            ended = subprocess.run(
+                [sys.executable, "-m", "unlearn_bench", *words],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (ended.returncode, ended.stderr) == (
+            2,
+            "The output cannot be written: No space left on device. Free some disk space.\n",
+        )
+
+
+def test_image_files_whose_names_are_no_text_are_read(tmp_path: Path) -> None:
+    write_images(tmp_path / "own")
+    file = next((tmp_path / "own").rglob("*.png"))
+    file.rename(file.parent / os.fsdecode(b"caf\xe9.png"))
+    assert len(load(f"folder:{tmp_path / 'own'}", folder=tmp_path).train) > 0
+
+
+def test_words_of_a_record_move_no_cursor(bench: Bench) -> None:
+    """A database may be anyone's: here the words of one."""
+    run = new_run(bench, "ft", "1", (0.5, 80.0))
+    bench.store.record(replace(run, profile="x\x1b]0;owned\x07\n99 fake"))
+    (found,) = bench.store.runs()
+    for shown in (show_listing(list_runs([found]), False), describe_run(found, bench.store.metrics())):
+        assert "x ]0;owned  99 fake" in shown
+        assert "\x1b" not in shown
+
+
+def test_a_metric_takes_no_name_of_a_column() -> None:
+    with pytest.raises(ValueError, match="cannot be named 'seconds'"):
+
+        @metric(label="S", bounds=(0, 1), better="higher", source="")
+        def seconds(_outputs: object) -> float:
+            return 0.0

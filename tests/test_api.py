@@ -1,0 +1,87 @@
+"""What Python code calls: runs from pandas, run and evaluate; runs to MLflow."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import unlearn_bench
+from unlearn_bench.core.errors import OptionError, StoreError
+from unlearn_bench.core.progress import silent
+from unlearn_bench.data.batches import Normalise
+from unlearn_bench.data.loading import load
+from unlearn_bench.data.scenarios import split_dataset
+from unlearn_bench.metrics import metrics
+from unlearn_bench.models import build
+from unlearn_bench.models.outputs import arrange, predict_all
+from unlearn_bench.report.bench import Bench
+from unlearn_bench.running.evaluation import measure
+from unlearn_bench.store import Store
+from unlearn_bench.store.mlflow import send_to_mlflow
+
+
+def test_results_in_pandas(bench: Bench, stores: tuple[Store, Store]) -> None:
+    ours, _ = stores
+    frame = unlearn_bench.load_results(ours.url)
+    assert len(frame) == 3
+    assert frame.set_index("method").loc["retrained", "da"] == 0.1 + 0.2
+    assert pd.isna(frame.set_index("method").loc["muda", "da"])
+    assert frame.set_index("method").loc["muda", "status"] == "diverged"
+    assert unlearn_bench.load_results(ours.url, method="ft")["lp_forget"].tolist() == [80.0]
+    assert unlearn_bench.load_results(ours.url, forget="3").empty
+    with pytest.raises(StoreError, match="There is no database"):
+        unlearn_bench.load_results("sqlite:///nowhere.sqlite")
+    with pytest.raises(AttributeError, match="no attribute 'forget_everything'"):
+        unlearn_bench.forget_everything  # noqa: B018
+
+
+def test_run_and_evaluate_from_python(home: Path) -> None:
+    """What Python makes is recorded as the command line records it, and a network in memory measures the same."""
+    frame = unlearn_bench.run("muda", forget="1", device="cpu")
+    assert frame["method"].tolist() == ["original", "retrained", "muda"]
+    again = unlearn_bench.run("muda", forget="1", device="cpu")
+    pd.testing.assert_frame_equal(frame.drop(columns="run"), again.drop(columns="run"))
+    store = Store(f"sqlite:///{home / 'results' / 'runs.sqlite'}")
+    (record,) = store.runs(method="muda")
+    assert record.model is not None
+    assert record.model.file is not None
+    network = build({"name": "resnet18", "width": 4, "groups": 2}, channels=1, classes=10, seed=0)
+    network.load_state_dict(load_file(store.models_folder / record.model.file))
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train()
+    torch.manual_seed(0)
+    with pytest.raises(OptionError):
+        unlearn_bench.run("muda", forget="1", options={"steps": 3})
+    values = unlearn_bench.evaluate(network, dataset="digits", forget="1")
+    assert network.training
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+    digits = load("digits", folder=home)
+    split = split_dataset(digits, "class", "1", {})
+    outputs = arrange(predict_all(network, digits.test, split, Normalise(digits.mean, digits.std)), split)
+    expected = measure(outputs, [each for each in metrics if not each.scenarios])
+    assert values == pytest.approx(expected, abs=1e-6)
+
+
+def test_runs_go_to_mlflow_once(
+    bench: Bench, stores: tuple[Store, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking = pytest.importorskip("mlflow.tracking", reason="mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a real store without a server
+    ours, _ = stores
+    uri = f"file://{tmp_path / 'mlruns'}"
+    assert send_to_mlflow(ours.runs(), uri, "mine", silent) == 3
+    assert send_to_mlflow(ours.runs(), uri, "mine", silent) == 0
+    client = tracking.MlflowClient(tracking_uri=uri)
+    sent = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    by_method = {run.data.params["method"]: run for run in sent}
+    assert by_method["ft"].data.metrics == {"da": 0.5, "lp_forget": 80.0}
+    assert by_method["retrained"].data.metrics["method_seconds"] == 0.1 + 0.2
+    assert {name: run.info.status for name, run in by_method.items()} == {
+        "retrained": "FINISHED",
+        "ft": "FINISHED",
+        "muda": "FAILED",
+    }
+    with pytest.raises(OptionError, match="MLflow at nonsense://x reports an error"):
+        send_to_mlflow(ours.runs(), "nonsense://x", "mine", silent)

@@ -1,0 +1,1 @@
+"""Checks methods (conformance), recorded values (regression) and the installation (doctor)."""

@@ -1,0 +1,120 @@
+"""Methods, metrics, data sets and other entries described as text, for ``list`` and ``explain``."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from unlearn_bench.config.benchmarks import Benchmarks, Measured, Scalar
+from unlearn_bench.core.errors import unknown_name
+from unlearn_bench.core.options import describe
+from unlearn_bench.core.registry import Entry
+from unlearn_bench.data import datasets
+from unlearn_bench.data.scenarios import scenarios
+from unlearn_bench.methods import Method, methods
+from unlearn_bench.metrics import Metric, metrics
+from unlearn_bench.models import models
+from unlearn_bench.report.listing import Listing, plain_table
+
+REGISTRIES: dict[str, Iterable[Entry]] = {
+    "methods": methods,
+    "metrics": metrics,
+    "datasets": datasets,
+    "models": models,
+    "scenarios": scenarios,
+}
+
+
+def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
+    """Returns a table with a line for each entry of a kind, and a note for each plug-in among them.
+
+    Raises:
+        UnknownNameError: there is no such kind.
+    """
+    papers_entries: dict[str, Mapping[str, Measured]] = {"tables": benchmarks.tables, "figures": benchmarks.figures}
+    titled = {
+        kind: [[name, benchmarks.papers_title(entry)] for name, entry in entries.items()]
+        for kind, entries in papers_entries.items()
+    }
+    titled["profiles"] = [[name, profile.title] for name, profile in benchmarks.profiles.items()]
+    if kind in titled:
+        return ([kind[:-1], "title"], titled[kind]), []
+    if kind not in REGISTRIES:
+        raise unknown_name("kind", kind, [*REGISTRIES, *titled])
+    entries = list(REGISTRIES[kind])
+    body: list[list[Any]] = [[entry.name, entry.label, entry.summary, entry.source] for entry in entries]
+    plugins = [f"Plug-in: {entry.name}, from {entry.origin}." for entry in entries if entry.origin]
+    return (["name", "label", "what it is", "source"], body), plugins
+
+
+def describe_entry(name: str, benchmarks: Benchmarks) -> str:
+    """Returns a method's recipe, or a metric's definition with what it can and cannot show.
+
+    Raises:
+        UnknownNameError: there is no such method or metric.
+    """
+    if name in metrics.names() and name not in methods.names():
+        return describe_metric(metrics.get(name))
+    if name not in methods.names():
+        raise unknown_name("method or metric", name, [*methods.names(), *metrics.names()])
+    return describe_method(methods.get(name), benchmarks)
+
+
+def describe_metric(metric: Metric) -> str:
+    """Returns a metric's definition, its range, the tensors it is computed from, and what it can and cannot show."""
+    low, high = metric.bounds
+    parts = [
+        f"{metric.name}: {metric.label}",
+        (inspect.getdoc(metric.function) or "").split("\n\nExample:")[0],  # examples are for Python users
+        f"Source: {metric.source}.",
+        f"From {low:g} to {high:g} {metric.unit}".rstrip()
+        + f"; good: {metric.better}. Computed from the {metric.reads}; "
+        f"version {metric.revision}.",
+    ]
+    parts += [f"Defined only in the scenario {' or '.join(metric.scenarios)}."] if metric.scenarios else []
+    parts += [f"A plug-in from {metric.origin}."] if metric.origin else []
+    statements = {
+        "Can show": metric.shows,
+        "Cannot show": metric.hides,
+        "Without a retrained model": metric.without_reference,
+    }
+    parts += [textwrap.fill(f"{title}: {sentence}", 100) for title, sentence in statements.items() if sentence]
+    return "\n\n".join(parts)
+
+
+def describe_method(method: Method, benchmarks: Benchmarks) -> str:
+    """Returns a method's recipe: definition, data, hyper-parameters, presets, and what each profile changes."""
+    parts = [
+        f"{method.name}: {method.label}",
+        inspect.getdoc(method.function) or "",
+        f"Source: {method.source}.",
+        f"Training data: {method.train_set}.",
+    ]
+    if method.origin:
+        parts.append(f"A plug-in from {method.origin}, version {method.revision}.")
+    if method.is_cheat:
+        parts.append("A cheat: it forgets nothing, and shows which metrics can be passed without forgetting.")
+    if method.makes_inputs:
+        parts.append("It makes its own inputs: the images that it passes through a network are not checked.")
+    if method.note:
+        parts.append(textwrap.fill(method.note, 100))
+    options = describe(method.function)
+    parts.append(
+        plain_table(
+            ["option", "type", "default", "range", "what it is"],
+            [[option.name, option.type, option.default, option.range, option.help] for option in options],
+        )
+    )
+    for preset, values in method.presets.items():
+        parts.append(f"Preset {preset} (--preset {preset}): {_pairs(values)}.")
+    for name, profile in benchmarks.profiles.items():
+        changed = dict(profile.recipe) if method.from_scratch else profile.options.get(method.name, {})
+        if changed:
+            parts.append(f"In profile {name}: {_pairs(changed)}.")
+    return "\n\n".join(parts)
+
+
+def _pairs(values: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

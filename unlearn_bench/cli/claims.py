@@ -1,0 +1,36 @@
+"""``unlearn-bench claims``: compare the paper's statements with the recorded runs."""
+
+from __future__ import annotations
+
+import typer
+
+from unlearn_bench.cli import arguments as arg
+from unlearn_bench.cli.app import app
+from unlearn_bench.cli.session import open_bench
+
+
+@app.command()
+def claims(
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    then: arg.Then = None,
+    seed: arg.Seed = None,
+    format: arg.Format = "text",
+    output: arg.Output = None,
+    json: arg.Json = False,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Show which of the paper's statements the recorded runs confirm, and which they do not."""
+    from unlearn_bench.report.listing import show_listing
+    from unlearn_bench.report.render import with_notes, write_file
+    from unlearn_bench.report.verdicts import describe_claims
+
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then)
+    header, body, notes = describe_claims(bench)
+    text = show_listing((header, body), True) if json else with_notes(header, body, notes, format)
+    if output is not None:
+        write_file(text, output)
+    else:
+        typer.echo(text)

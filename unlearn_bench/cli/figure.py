@@ -1,0 +1,51 @@
+"""The command that draws: ``figure``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unlearn_bench.cli import arguments as arg
+from unlearn_bench.cli.app import app
+from unlearn_bench.cli.session import open_bench
+from unlearn_bench.core.errors import OptionError, unknown_name
+
+if TYPE_CHECKING:
+    from unlearn_bench.report.embedding import Embedding
+
+EMBEDDINGS: tuple[Embedding, ...] = ("umap", "pca")
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="A figure of benchmarks.yaml (see `list figures`), or gaps: of --table.")],
+    output: Annotated[Path, typer.Option("--output", help="File: .png, .svg or .pdf.")],
+    table: Annotated[str | None, typer.Option("--table", help="Of gaps: the table, 3 where it is left out.")] = None,
+    embedding: Annotated[
+        str | None, typer.Option("--embedding", help="Of features: umap or pca; default: umap where it is installed.")
+    ] = None,
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    then: arg.Then = None,
+    seed: arg.Seed = None,
+    precision: arg.Precision = None,
+    options: arg.Options = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Draw a figure of what the database holds; `reproduce --figure NAME` makes what it needs."""
+    from unlearn_bench.report.charts.rendering import check_suffix, save
+    from unlearn_bench.report.figures import figure_of, gaps_of
+
+    check_suffix(output)
+    layout = next((known for known in EMBEDDINGS if known == embedding), None)
+    if embedding is not None and layout is None:
+        raise unknown_name("embedding", embedding, EMBEDDINGS)
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, False, options, then)
+    if name != "gaps" and table is not None:
+        raise OptionError(f"--table {table} is of the figure gaps, and the figure is {name}. Leave one of them out.")
+    save(gaps_of(bench, table or "3") if name == "gaps" else figure_of(bench, name, layout), output)
+    typer.echo(f"Written to {output}")

@@ -1,0 +1,30 @@
+"""``unlearn-bench open``: write the HTML page of all results and show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from unlearn_bench.cli import arguments as arg
+from unlearn_bench.cli.app import app
+from unlearn_bench.cli.session import open_bench, write_page
+
+
+@app.command("open")
+def open_(
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    seed: arg.Seed = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Write the HTML page of all results next to the database, and open it in the browser."""
+    import webbrowser
+
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False)
+    file = (bench.store.path.parent if bench.store.path else Path("results")).resolve() / "report.html"
+    write_page(bench, [], "pca", file)
+    if not webbrowser.open(file.as_uri()):
+        typer.echo("No browser could be started. Open the file yourself.")

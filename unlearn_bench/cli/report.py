@@ -1,0 +1,104 @@
+"""``unlearn-bench report``: print a table, or write an HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from unlearn_bench.cli import arguments as arg
+from unlearn_bench.cli.app import app
+from unlearn_bench.cli.session import open_bench, show_table, write_page
+from unlearn_bench.core.errors import OptionError, unknown_name
+
+if TYPE_CHECKING:
+    from unlearn_bench.report.bench import Bench
+
+
+@app.command()
+def report(
+    table: arg.Tables = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write an HTML page to this file: the given tables, or else all results."),
+    ] = None,
+    embedding: Annotated[
+        Literal["pca", "umap"],
+        typer.Option("--embedding", help="Embedding of the features on the page; umap takes a minute."),
+    ] = "pca",
+    format: arg.Format = "text",
+    against: Annotated[bool, typer.Option("--against-paper", help="Print our values beside the paper's.")] = False,
+    floor: Annotated[
+        bool, typer.Option("--noise-floor", help="Print gaps in units of the gap between two retrained models.")
+    ] = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Print the damage per class, and how D_f is classified.")
+    ] = False,
+    audit: Annotated[bool, typer.Option("--audit-metrics", help="Print which metrics a cheat passes.")] = False,
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    then: arg.Then = None,
+    seed: arg.Seed = None,
+    precision: arg.Precision = None,
+    output: arg.Output = None,
+    options: arg.Options = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+) -> None:
+    """Print a table from the database without running anything, or write an HTML page of all results."""
+    from unlearn_bench.report.render import FORMATS, write_file
+
+    if format not in FORMATS:
+        raise unknown_name("format", format, FORMATS)
+    views = {"paper": against, "floor": floor, "audit": audit, "classes": classes}
+    chosen = [name for name, is_chosen in views.items() if is_chosen]
+    if len(chosen) > 1:
+        raise OptionError(
+            "--against-paper, --noise-floor, --audit-metrics and --classes exclude each other. Give only one of them."
+        )
+    if html is not None and (chosen or output is not None or format != "text"):
+        raise OptionError(
+            "--html writes a page with every view. Leave out --format, --output, --against-paper, --noise-floor, "
+            "--audit-metrics and --classes."
+        )
+    if html is None and len(table or ()) != 1:
+        raise OptionError(f"report prints one table, got {len(table or ())}. Give --table once, or --html FILE.")
+    bench = open_bench(
+        config, db, profile, dataset, None, forget, seed, precision, create=False, options=options, then=then
+    )
+    if html is not None:
+        write_page(bench, table or [], embedding, html)
+        return
+    (name,) = table or [""]
+    if not chosen and output is None and format == "text":
+        show_table(bench.table(name), format)
+        return
+    text = _view(bench, name, format, chosen[0]) if chosen else FORMATS[format](bench.table(name))
+    if output is not None:
+        write_file(text, output)
+    else:
+        typer.echo(text)
+
+
+def _view(bench: Bench, table: str, format: str, view: str) -> str:
+    from unlearn_bench.report.cheat_audit import audit_metrics
+    from unlearn_bench.report.classes import describe_classes
+    from unlearn_bench.report.floor import describe_floor
+    from unlearn_bench.report.render import against_paper, with_notes
+
+    if view == "paper":
+        return against_paper(bench.table(table), format)
+    entry = bench.benchmarks.table(table)
+    placed = bench.placed(entry)
+    if view == "classes":
+        return with_notes(*describe_classes(placed, bench.store), format)
+    if view == "floor":
+        return with_notes(*describe_floor(entry, placed, bench.store), format)
+    if any(selection != placed[0][1] for _, selection in placed):
+        raise OptionError(
+            f"Table {table} has several data sets, and --audit-metrics needs a table with one. Use --table cheats."
+        )
+    cheats = [method.name for method in bench.store.methods().values() if method.is_cheat]
+    return with_notes(*audit_metrics(bench.table(table), sorted(cheats)), format)

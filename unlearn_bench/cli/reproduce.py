@@ -1,0 +1,41 @@
+"""``unlearn-bench reproduce``: make the missing runs of a table or a figure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unlearn_bench.cli import arguments as arg
+from unlearn_bench.cli.app import app
+from unlearn_bench.cli.session import make_and_show, open_bench
+from unlearn_bench.core.errors import OptionError
+
+
+@app.command()
+def reproduce(
+    table: arg.Table = None,
+    figure: Annotated[
+        str | None, typer.Option("--figure", help="A figure of benchmarks.yaml; see `list figures`.")
+    ] = None,
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    forget: arg.Forget = None,
+    then: arg.Then = None,
+    seed: arg.Seed = None,
+    options: arg.Options = None,
+    plugin: arg.Plugin = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+    data: arg.Data = None,
+    download: arg.Download = False,
+    device: arg.Device = "auto",
+    precision: arg.Precision = None,
+    workers: arg.Workers = None,
+) -> None:
+    """Run whatever a table still needs, reference models first, and print the table; or the runs of a figure."""
+    if (table is None) == (figure is None):
+        raise OptionError("reproduce needs either a table or a figure. Give --table or --figure, such as --table 3.")
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, options=options, then=then)
+    tables = [table] if table else []
+    make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure)

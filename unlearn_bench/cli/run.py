@@ -1,0 +1,43 @@
+"""``unlearn-bench run``: run one method."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unlearn_bench.cli import arguments as arg
+from unlearn_bench.cli.app import app
+from unlearn_bench.cli.session import make_and_show, open_bench
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Option("--method", help="The method to run; see `list methods`.")],
+    sets: arg.Set = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="A named set of options of the method, such as paper.")
+    ] = None,
+    profile: arg.Profile = None,
+    dataset: arg.Dataset = None,
+    scenario: arg.Scenario = None,
+    forget: arg.Forget = None,
+    then: arg.Then = None,
+    seed: arg.Seed = None,
+    options: arg.Options = None,
+    plugin: arg.Plugin = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+    data: arg.Data = None,
+    download: arg.Download = False,
+    device: arg.Device = "auto",
+    precision: arg.Precision = None,
+    workers: arg.Workers = None,
+) -> None:
+    """Run one method, train the models that it needs, and print every metric."""
+    from unlearn_bench.core.options import parse_pairs
+    from unlearn_bench.running.making import with_method
+
+    bench = open_bench(config, db, profile, dataset, scenario, forget, seed, precision, options=options, then=then)
+    bench, row = with_method(bench, method, preset, parse_pairs(sets or []))
+    make_and_show(bench, [row], data, download, device, workers, show=[method])

@@ -1,0 +1,1 @@
+"""What is measured: read from files and validated. Does not import torch."""

@@ -1,0 +1,267 @@
+"""What a run is, as data. The hash of its canonical JSON is its identity, so the same run is never made twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.core.errors import DataError, did_you_mean
+
+LONGEST_NUMBER = 12  # maximum number of digits of a class or of a number of images
+THEN = ">"  # separates the requests of a sequence; a request starts from the model that the previous one returned
+
+
+def canonical_json(value: Any) -> str:
+    """Returns the canonical JSON of ``value``: sorted keys, no white space. Raises ValueError on NaN or infinity."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """Returns the SHA-256 of the canonical JSON of ``value``, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def class_labels(words: str, classes: Sequence[str], dataset: str) -> list[int]:
+    """Returns the labels of the classes that ``words`` names, in ascending order.
+
+    Args:
+        words: names or numbers of classes, separated by commas: ``3``, ``cat`` or ``cat, 5``.
+        classes: the name of each label.
+        dataset: name of the data set, for messages.
+
+    Raises:
+        DataError: an unknown class, a class named twice, or a word that is the name of one class and the number of
+            another.
+
+    >>> class_labels("dog, 0", ["cat", "dog"], "pets")
+    [0, 1]
+    """
+    labels = [_class_label(word.strip(), classes, dataset) for word in words.split(",")]
+    if len(set(labels)) < len(labels):
+        raise DataError(f"The forget set '{words}' names a class twice. Name each class once.")
+    return sorted(labels)
+
+
+def random_subset(words: str) -> str:
+    """Returns the canonical spelling of a random subset: its share or number of images, ``#`` and the draw's index.
+
+    Raises:
+        DataError: ``words`` is neither a share nor a number of images.
+
+    >>> random_subset("10 %")
+    '10%#1'
+    """
+    digits = rf"\d{{1,{LONGEST_NUMBER}}}"
+    match = re.match(rf"({digits}(?:\.{digits})?)\s*(%?)\s*(?:#\s*({digits}))?$", words.strip())
+    if match is None or not (match[2] or match[1].isdecimal()):
+        raise DataError(
+            f"The forget set '{words}' is not a random subset. Give a share such as 10%, or a number of images."
+        )
+    return f"{float(match[1]):g}%#{match[3] or 1}" if match[2] else f"{int(match[1])}#{match[3] or 1}"
+
+
+def user_folder(words: str) -> Path:
+    """Returns the absolute path of a folder that a user names, with ``~`` expanded.
+
+    Raises:
+        DataError: ``words`` is not a valid path.
+    """
+    try:
+        return Path(words).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as problem:
+        raise DataError(f"The folder {words!r} is not a valid path: {problem}. Choose another folder.") from None
+
+
+def recorded_name(source: str) -> str:
+    """Returns the recorded name of a data set: for ``folder:PATH`` only the last part, because records may be shared.
+
+    Raises:
+        DataError: see :func:`user_folder`.
+    """
+    kind, _, path = source.partition(":")
+    return f"{kind}:{user_folder(path).name}" if path else kind
+
+
+def sequence_of(words: str) -> list[str]:
+    """Returns the sequence up to and including each of its requests.
+
+    >>> sequence_of("1>3")
+    ['1', '1>3']
+    """
+    requests = words.split(THEN)
+    return [THEN.join(requests[: count + 1]) for count in range(len(requests))]
+
+
+def canonical_forget(
+    words: str, scenario: str, classes: Sequence[str], fine_classes: Sequence[str], dataset: str
+) -> str:
+    """Returns the canonical spelling of a forget set, under which it is recorded.
+
+    Raises:
+        DataError: a class that does not exist.
+    """
+    if THEN in words:
+        requests = words.split(THEN)
+        return THEN.join(canonical_forget(request, scenario, classes, fine_classes, dataset) for request in requests)
+    if scenario in ("class", "incremental", "backdoor"):
+        return ",".join(str(label) for label in class_labels(words, classes, dataset))
+    if scenario == "subclass":
+        return ",".join(fine_classes[label] for label in class_labels(words, fine_classes, dataset))
+    return random_subset(words) if scenario == "random" else words
+
+
+def _class_label(word: str, classes: Sequence[str], dataset: str) -> int:
+    labels = {label for label, name in enumerate(classes) if name == word}
+    number = int(word) if word.isdecimal() and len(word) < LONGEST_NUMBER else len(classes)
+    labels |= {number} if number < len(classes) else set()
+    if len(labels) == 1:
+        return labels.pop()
+    if labels:
+        by_name = list(classes).index(word)
+        raise DataError(
+            f"'{word}' is the name of class {by_name} of {dataset} and the number of class '{classes[int(word)]}'. "
+            "Rename the classes so that no name is the number of another class."
+        )
+    near = "" if word.isdecimal() else did_you_mean(word, classes)
+    raise DataError(
+        f"Class '{word}' is not in {dataset}: expected 0 to {len(classes) - 1} or one of the names "
+        f"{', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}.{near}"
+    )
+
+
+# keys are hashed from these names, because older records use them
+HASHED_NAMES = {"scenario": "setting", "scenario_options": "setting_options"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The settings that all runs of one table share. benchmarks.yaml and the command line determine them.
+
+    Attributes:
+        dataset: name of the data set (``digits``, ``cifar10``, ``folder:NAME``).
+        train_per_class, test_per_class: number of images used of each class; None for all.
+        augment: augmentation of training images (``none``, ``crop_flip``); the recipe can refine it for references.
+        scenario, scenario_options: what a forget set is (``class``), and all options of the scenario.
+        model: architecture and all its parameters.
+        recipe: all options of ``original`` and ``retrained``. Options that were added later are included only if they
+            differ from their defaults, so that old keys stay valid.
+        precision: ``float32`` or ``bfloat16`` (autocast). Metrics always use float32.
+        threads: CPU threads of one run. Part of the identity, because it changes the order of floating-point sums.
+        held_out: share of D_f and of D'_r, 0 to 1, that methods do not receive and on which metrics are computed.
+            Only tuning trials use it; they read neither test images nor the rest of D_r. Tables use 0.
+        trace_every: number of steps between two measurements while a method runs, for figures of curves. 0 for none.
+        pinned: digest of the set of pinned references that runs start from, see :mod:`unlearn_bench.config.pinned`;
+            empty if references are trained here.
+        disturbance: index of a small random disturbance of the start weights: each weight is multiplied by
+            1 + 1e-6 · N(0, 1). It imitates the rounding of another processor, and ``check`` uses it to measure the
+            effect of rounding. 0 for none, as in every table.
+    """
+
+    dataset: str
+    train_per_class: int | None
+    test_per_class: int | None
+    augment: str
+    scenario: str
+    scenario_options: dict[str, Any]
+    model: dict[str, Any]
+    recipe: dict[str, Any]
+    precision: str
+    threads: int
+    held_out: float = 0.0
+    trace_every: int = 0
+    pinned: str = ""
+    disturbance: int = 0
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """The fields of the identity. Fields that were added later count only if set, so that old keys stay valid."""
+        fields = asdict(self)
+        return {
+            HASHED_NAMES.get(name, name): value
+            for name, value in fields.items()
+            if value or name not in ("pinned", "disturbance")
+        }
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON. It is equal for all runs of one table."""
+        return digest_of(self.canonical)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: a method with all its options on one configuration.
+
+    Attributes:
+        experiment: the settings that the run shares with the other runs of a table.
+        forget: the forget set in the scenario's canonical spelling (``"1"``).
+        method, version, options: the method, its version, and **all** its hyper-parameters, including defaults.
+            Options that were added later are included only if they differ from their defaults.
+        seed: seed of the configuration; the seeds of all generators are derived from it.
+        dataset_digest: hash of the images and labels that are used.
+        forget_digest: hash of the sorted indices of the forget set.
+    """
+
+    experiment: Experiment
+    forget: str
+    method: str
+    version: str
+    options: dict[str, Any]
+    seed: int
+    dataset_digest: str
+    forget_digest: str
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """The fields of the identity, as plain data."""
+        return {**asdict(self), "experiment": self.experiment.canonical}
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON, the identity of the run."""
+        return digest_of(self.canonical)
+
+    def model_key(self, *, uses_forget_set: bool, from_scratch: bool) -> str:
+        """Returns the identity of the weights.
+
+        The weights of the original model do not depend on the forget set, so all configurations and scenarios share one
+        training. A backdoor is an exception, because its forget set changes the images. The weights of a retrained
+        model depend on which images are forgotten, but not on the name of the forget set or the order of requests.
+        References do not depend on held-out images, on tracing, or on which other models are pinned. For all other
+        methods, the identity of the weights is the key of the run.
+
+        Args:
+            uses_forget_set: whether the weights depend on the forget set.
+            from_scratch: whether the method trains from initial weights, as references do.
+        """
+        if not from_scratch:
+            return self.key
+        whole = replace(self, experiment=replace(self.experiment, held_out=0.0, trace_every=0, pinned="")).canonical
+        dropped = {"forget"} if uses_forget_set else {"forget", "forget_digest"}
+        shared = {name: value for name, value in whole.items() if name not in dropped}
+        shared["experiment"] = {
+            name: v for name, v in whole["experiment"].items() if name not in ("setting", "setting_options")
+        }
+        return digest_of(shared)
+
+    def derive_seed(self, purpose: str, *, uses_forget_set: bool = True, uses_method: bool = True) -> int:
+        """Returns a 63-bit seed: a hash of everything that the random numbers of ``purpose`` depend on.
+
+        The hash omits options, so that runs with different hyper-parameters use the same order of images.
+        """
+        parts: dict[str, Any] = {
+            "purpose": purpose,
+            "seed": self.seed,
+            "dataset": self.dataset_digest,
+            "model": self.experiment.model,
+        }
+        if uses_forget_set:
+            parts["forget"] = self.forget_digest
+        if uses_method:
+            parts["method"] = self.method
+        return int(digest_of(parts)[:16], 16) >> 1

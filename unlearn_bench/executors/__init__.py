@@ -1,1 +1,0 @@
-"""Ways to carry out a plan: in this process, or in several."""

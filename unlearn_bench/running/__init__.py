@@ -1,0 +1,1 @@
+"""Plans the runs that a table needs, makes them and records them."""

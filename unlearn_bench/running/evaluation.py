@@ -1,0 +1,114 @@
+"""Evaluates the weights of a run: predicts once, then computes every metric; traces some metrics during a run."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from unlearn_bench.core.errors import DivergedError
+from unlearn_bench.core.spec import digest_of
+from unlearn_bench.data import Dataset, ForgetSplit
+from unlearn_bench.data.batches import Normalise
+from unlearn_bench.metrics import Metric, metrics
+from unlearn_bench.models import Classifier, checkpoints
+from unlearn_bench.models.outputs import ModelOutputs, Predictions, arrange, counted, predict, predict_all
+from unlearn_bench.running.tasks import TRACED_METRICS, Task, method_data
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import Counts, OutputsRecord
+from unlearn_bench.training.isolation import isolated
+from unlearn_bench.training.monitor import RunMonitor
+
+
+def measure(outputs: ModelOutputs, wanted: Sequence[Metric]) -> dict[str, float]:
+    """Returns the value of each metric, by name.
+
+    A metric of a plug-in gets a copy of the outputs, so that in-place changes do not affect the metrics after it.
+
+    Raises:
+        DivergedError: a built-in metric is not finite.
+        ValueError: a metric of a plug-in is not finite, which may be a fault of the plug-in.
+    """
+    values = {}
+    for metric in wanted:
+        with isolated():
+            value = float(metric.function(copy.deepcopy(outputs) if metric.origin else outputs))
+        if not math.isfinite(value):
+            error = ValueError if metric.origin else DivergedError
+            raise error(f"the metric {metric.name} is {value}")
+        values[metric.name] = value
+    return values
+
+
+def counts_of(outputs: ModelOutputs) -> dict[str, Counts]:
+    """Returns how often the model predicts each class, see :class:`unlearn_bench.store.records.NewRun`."""
+    predicted = {"retain": outputs.test_retain, "forget": outputs.forget, "triggered": outputs.triggered}
+    return {name: counted(part) for name, part in predicted.items() if part is not None}
+
+
+def outputs_of_trial(network: Classifier, task: Task, split: ForgetSplit, normalise: Normalise) -> ModelOutputs:
+    """Returns the outputs of a tuning trial: on the images held out of D_f and D'_r, which replace the test images."""
+    data = method_data(task, split)
+    retain, forget, held_retain = (
+        predict(network, images, normalise) for images in (data.seen_retain, data.held_forget, data.held_retain)
+    )
+    return ModelOutputs(retain=retain, forget=forget, test_retain=held_retain, test_forget=forget)
+
+
+def stored_outputs(
+    network: Classifier, weights: str, dataset: Dataset, split: ForgetSplit, normalise: Normalise, store: Store
+) -> tuple[ModelOutputs, OutputsRecord]:
+    """Returns the outputs on every split: from their file if it is intact, else computed in one pass and written.
+
+    The file holds float32, so that a metric reads the same numbers from the file as from the pass.
+
+    Args:
+        network: the network, with the weights of that digest.
+        weights: digest of the weights.
+        dataset: the images to predict, except those that the split changed.
+        split: the division into forget set and retain set.
+        normalise: maps uint8 pixels to the network's input.
+        store: records where the files are.
+    """
+    images = split.digest if split.triggered is not None else ""
+    key = digest_of(["outputs", weights, dataset.digest, images])
+    record = store.outputs(key)
+    if record is not None:
+        tensors = checkpoints.read(store.outputs_folder / record.file, record.file_digest, dataset.test.labels.device)
+        if tensors is not None:
+            return arrange(Predictions.from_tensors(tensors), split), record
+    predictions = predict_all(network, dataset.test, split, normalise)
+    file, digest = checkpoints.write(predictions.to_tensors(), store.outputs_folder, key)
+    return arrange(predictions, split), OutputsRecord(key, file, digest)
+
+
+def trace(
+    monitor: RunMonitor, every: int, twin: Classifier, test: Callable[[Classifier], ModelOutputs]
+) -> Callable[[Classifier], None]:
+    """Makes the monitor measure the network every ``every`` steps; returns a function that measures it at once.
+
+    The returned function measures the first and the last model of the run. The network itself does not change: its
+    weights are copied into ``twin``, whose passes are not counted and whose mode need not be restored. The random
+    generators that the method uses keep their state.
+    """
+    traced_metrics = [metrics.get(name) for name in TRACED_METRICS]
+
+    def measure_now(network: Classifier) -> None:
+        # the final model may differ from that of the last step: one of several students, or a head set by hand
+        monitor.curves[:] = [
+            point for point in monitor.curves if point[0] != monitor.steps or point[1] not in TRACED_METRICS
+        ]
+        twin.load_state_dict(network.state_dict())
+        device = next(twin.parameters()).device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            for name, value in measure(test(twin), traced_metrics).items():
+                monitor.record(name, value)
+
+    def watch(network: Classifier) -> None:
+        if monitor.steps % every == 0:
+            measure_now(network)
+
+    monitor.watch = watch
+    return measure_now

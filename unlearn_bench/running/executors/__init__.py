@@ -1,0 +1,1 @@
+"""Executors of a plan: in this process, or in several."""
