@@ -11,7 +11,7 @@ from support.benchmark import SMALL
 from support.command import command
 
 from unlearn_bench.checks import regression
-from unlearn_bench.checks.regression.report import power_to_text, to_junit, to_text, verdict
+from unlearn_bench.checks.regression_report import power_to_text, to_junit, to_text, verdict
 from unlearn_bench.cli.check import temporary_store
 from unlearn_bench.config import expectations
 from unlearn_bench.config.benchmarks import load as load_config

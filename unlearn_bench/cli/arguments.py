@@ -45,7 +45,7 @@ Profile = Annotated[
     str | None,
     typer.Option(
         "--profile",
-        help="Scale of the experiments: demo, small or paper.",
+        help="Scale of the experiments; see `list profiles`.",
         autocompletion=complete_names("profiles"),
     ),
 ]

@@ -24,7 +24,7 @@ def audit(
     forget: Annotated[str, typer.Option("--forget", help="The forget set, such as a class by name or number.")],
     retrained: Annotated[
         list[Path] | None,
-        typer.Option("--retrained", help="Weights trained without the forget set; a verdict needs two or more."),
+        typer.Option("--retrained", help="Weights trained without the forget set; give two or more."),
     ] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="An argument of the architecture, NAME=VALUE. Repeatable.")

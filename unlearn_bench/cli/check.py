@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="Which expectations, by name.")] = "demo",
+    name: Annotated[str, typer.Argument(help="Name of the recorded expectations.")] = "demo",
     expectations: Annotated[
         Path | None,
         typer.Option("--expectations", help="A file of expectations; replaces results/expectations.yaml."),
@@ -43,7 +43,7 @@ def check(
         Path | None, typer.Option("--summary", help="Append Markdown to this file, such as $GITHUB_STEP_SUMMARY.")
     ] = None,
     retest: Annotated[
-        int, typer.Option("--retest", min=0, help="Repeats with which a failing value is measured again; 0 for none.")
+        int, typer.Option("--retest", min=0, help="How many more repeats to measure if a value fails.")
     ] = 2,
     disturbances: Annotated[
         int | None,
@@ -69,7 +69,7 @@ def check(
 ) -> None:
     """Measure a table again and compare it with its expectations; exit code 1 if a value differs from them."""
     from unlearn_bench.checks import regression
-    from unlearn_bench.checks.regression.report import power_to_text
+    from unlearn_bench.checks.regression_report import power_to_text
     from unlearn_bench.cli.terminal import Watch
     from unlearn_bench.config.expectations import write_expectations
     from unlearn_bench.report.notes import measured_by
@@ -114,7 +114,7 @@ def check(
 
 def _write(name: str, compared: list[Comparison], seconds: float, junit: Path | None, summary: Path | None) -> None:
     """Prints the check, and writes it to the files of --junit and --summary."""
-    from unlearn_bench.checks.regression.report import to_junit, to_text
+    from unlearn_bench.checks.regression_report import to_junit, to_text
     from unlearn_bench.report.render import write_file
 
     typer.echo(to_text(name, compared))

@@ -20,11 +20,12 @@ EMBEDDINGS: tuple[Embedding, ...] = ("umap", "pca")
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="A figure of benchmarks.yaml (see `list figures`), or gaps: of --table.")],
+    name: Annotated[str, typer.Argument(help="A figure (see `list figures`), or gaps: the gaps of --table.")],
     output: Annotated[Path, typer.Option("--output", help="File: .png, .svg or .pdf.")],
-    table: Annotated[str | None, typer.Option("--table", help="Of gaps: the table, 3 where it is left out.")] = None,
+    table: Annotated[str | None, typer.Option("--table", help="For gaps: the table; default: 3.")] = None,
     embedding: Annotated[
-        str | None, typer.Option("--embedding", help="Of features: umap or pca; default: umap where it is installed.")
+        str | None,
+        typer.Option("--embedding", help="For features: umap or pca; default: umap if it is installed."),
     ] = None,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,

@@ -30,12 +30,14 @@ def report(
     format: arg.Format = "text",
     against: Annotated[bool, typer.Option("--against-paper", help="Print our values beside the paper's.")] = False,
     floor: Annotated[
-        bool, typer.Option("--noise-floor", help="Print gaps in units of the gap between two retrained models.")
+        bool, typer.Option("--noise-floor", help="Print differences in units of that of two retrained models.")
     ] = False,
     classes: Annotated[
         bool, typer.Option("--classes", help="Print the damage per class, and how D_f is classified.")
     ] = False,
-    audit: Annotated[bool, typer.Option("--audit-metrics", help="Print which metrics a cheat passes.")] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit-metrics", help="Print the metrics that a cheating method passes.")
+    ] = False,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
     forget: arg.Forget = None,

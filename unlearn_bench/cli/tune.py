@@ -32,7 +32,8 @@ def tune(
         ),
     ] = 0,
     objective: Annotated[
-        str, typer.Option("--objective", help="honest, or oracle: the gap to the retrained models.")
+        str,
+        typer.Option("--objective", help="honest (no test images or retrained model), or oracle."),
     ] = "honest",
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
@@ -51,7 +52,7 @@ def tune(
     precision: arg.Precision = None,
     workers: arg.Workers = None,
 ) -> None:
-    """Search a method's options without test images and retrained models, and write the best to a file."""
+    """Search a method's options without test images or retrained models, and write the best to a file."""
     from unlearn_bench.cli.terminal import Watch
     from unlearn_bench.config.tuned import check_writable, read_tuned, write_tuned
     from unlearn_bench.report.listing import plain_table

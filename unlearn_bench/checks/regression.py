@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from unlearn_bench.checks.regression.report import verdict
+from unlearn_bench.checks.regression_report import verdict
 from unlearn_bench.config.benchmarks import Benchmarks
 from unlearn_bench.config.expectations import Comparison, Expectation, Expected, Mark
 from unlearn_bench.config.selection import Choice
