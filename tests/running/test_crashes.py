@@ -64,7 +64,7 @@ def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(
         while True:
             process = start(home, *words, database=database)
             try:
-                _, errors = process.communicate(timeout=moments.uniform(0.4, 0.95) * wall if kills < times else None)
+                _, errors = process.communicate(timeout=moments.uniform(0.1, 0.7) * wall if kills < times else None)
                 ended = process.returncode
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
