@@ -58,13 +58,15 @@ def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(
     expected = values(home, "whole")
     assert len(expected) == 8
     moments, kills, table = random.Random(int(workers)), 0, 0
+    # a worker whose parent dies while Python starts it ends with a traceback of Python's own: later, with two
+    shares = (0.1, 0.7) if workers == "1" else (0.4, 0.95)
     while kills < times:
         table += 1
         database, said = f"killed-{table}", Counter[str]()
         while True:
             process = start(home, *words, database=database)
             try:
-                _, errors = process.communicate(timeout=moments.uniform(0.1, 0.7) * wall if kills < times else None)
+                _, errors = process.communicate(timeout=moments.uniform(*shares) * wall if kills < times else None)
                 ended = process.returncode
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)

@@ -71,7 +71,7 @@ def test_reading_leaves_a_foreign_database_as_it_is(tmp_path: Path) -> None:
     with sqlite3.connect(file) as raw:
         assert raw.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
     raw.close()
-    assert file.read_bytes() == before, "the monitor mode is in the file too"
+    assert file.read_bytes() == before, "the journal mode is in the file too"
 
 
 def test_the_database_is_safe_by_its_pragmas(bench: Bench) -> None:
