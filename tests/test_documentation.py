@@ -32,13 +32,7 @@ CIFAR = ("cifar10", "cifar100", "cifar20", "tiny_imagenet")
 NOT_HERE = re.compile(r"cifar|^--download$|^cuda$|^postgresql")
 SHELL = {"pip", "make", "python3", "."}  # commands that are not ours: a fresh clone's, which .ci/run runs
 ONE_EPOCH = ("ft", "ft_classifier", "neggrad", "neggrad_ft", "cf_k", "eu_k", "scrub")
-FEW = [
-    "original",
-    "retrained-1",
-    "retrained-2",
-    "ft_classifier",
-    "muda",
-]  # of tables that repeat what table 3 has of every method
+FEW = ["original", "retrained", "ft_classifier", "muda"]  # of tables that repeat what table 3 has of every method
 
 # one process that imports everything once; each command runs in a fork of it, as if it had been started alone
 DRIVER = """

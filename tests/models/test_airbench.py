@@ -170,3 +170,19 @@ def test_every_method_keeps_to_its_word_on_it(norm: str, method: Method, digits:
     assert not seen.violations
     assert weights_digest(seen.network) != before
     assert weights_digest(network) == before
+
+
+def test_both_layouts_compute_the_same_function_and_the_layout_survives_copies(tmp_path: Path) -> None:
+    last, contiguous = network_of(), network_of(layout="contiguous")
+    assert weights_digest(last) == weights_digest(contiguous)
+    x = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    for network in (last, contiguous):
+        network(x).square().mean().backward()
+    assert torch.allclose(last(x), contiguous(x), rtol=1e-4, atol=1e-5)
+    for one, other in zip(last.parameters(), contiguous.parameters(), strict=True):
+        assert one.grad is not None and torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-6)  # type: ignore[arg-type]
+    copied = copy.deepcopy(last)
+    copied.load_state_dict(contiguous.state_dict())
+    copied.reinitialise(copied.last_stage, seed=1)
+    for network, layout in ((copied, torch.channels_last), (contiguous, torch.contiguous_format)):
+        assert network.get_submodule("group3.conv2").weight.is_contiguous(memory_format=layout)  # type: ignore[operator]
