@@ -25,9 +25,9 @@ from unlearn_bench import cli  # noqa: F401  # as the command line has it
 from unlearn_bench.auditing import audit
 from unlearn_bench.auditing.architectures import make_network
 from unlearn_bench.auditing.report import EVIDENCE, to_html, to_json, to_text
-from unlearn_bench.auditing.weights import read_weights
 from unlearn_bench.core.errors import CheckpointError, OptionError, UserError
 from unlearn_bench.data.loading import load
+from unlearn_bench.models.weight_files import read_weights
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 

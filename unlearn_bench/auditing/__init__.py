@@ -13,7 +13,6 @@ from unlearn_bench.auditing.architectures import Network, make_network
 from unlearn_bench.auditing.comparison import TOLERANCE
 from unlearn_bench.auditing.judgement import judge
 from unlearn_bench.auditing.results import Audit, Input, Measured
-from unlearn_bench.auditing.weights import read_weights
 from unlearn_bench.core import environment
 from unlearn_bench.core.errors import CheckpointError, DataError, DivergedError
 from unlearn_bench.core.files import file_digest
@@ -23,6 +22,7 @@ from unlearn_bench.data.loading import data_folder, load
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.metrics import Metric, metrics_of
 from unlearn_bench.models.outputs import Outputs, Predictions, arrange, finite_outputs
+from unlearn_bench.models.weight_files import read_weights
 from unlearn_bench.running.evaluation import measure
 from unlearn_bench.training.devices import choose_device, describe_device, machine
 
