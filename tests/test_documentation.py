@@ -36,7 +36,7 @@ FEW = ["original", "retrained", "ft_classifier", "muda"]  # of tables that repea
 
 # one process that imports everything once; each command runs in a fork of it, as if it had been started alone
 DRIVER = """
-import json, os, sys, unlearn_bench.cli as cli
+import json, os, sys, time, unlearn_bench.cli as cli
 import unlearn_bench.api, unlearn_bench.auditing, unlearn_bench.checks.doctor, unlearn_bench.checks.regression
 import unlearn_bench.running.making, unlearn_bench.running.tuning, unlearn_bench.report.pages
 import unlearn_bench.checks.conformance, unlearn_bench.store.exchange
@@ -45,6 +45,7 @@ from pathlib import Path
 sys.modules["umap"] = None  # its compiler takes longer than all else; tests/report/test_figures.py lays out by it
 steps, results = json.loads(Path("steps.json").read_text()), []
 for number, words in enumerate(steps):
+    began = time.monotonic()
     child = os.fork()
     if child == 0:
         for stream, name in ((1, "out"), (2, "err")):
@@ -64,7 +65,7 @@ for number, words in enumerate(steps):
         except SystemExit as stop:
             sys.stdout.flush(); sys.stderr.flush()
             os._exit(stop.code or 0)
-    results.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    results.append((os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), time.monotonic() - began))
 Path("results.json").write_text(json.dumps(results))
 """
 
@@ -268,10 +269,12 @@ def test_every_command_runs(tmp_path: Path) -> None:
         timeout=1800,
     )
     assert driven.returncode == 0, driven.stderr
-    codes = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_text())
+    for words, (_, seconds) in sorted(zip(steps, results, strict=True), key=lambda step: -step[1][1])[:20]:
+        sys.stdout.write(f"{seconds:.1f} s: {' '.join(words)[:100]}\n")  # what to make smaller first
     failed = {
         " ".join(words): (code, (tmp_path / f"step-{number}.err").read_text()[-600:])
-        for number, (words, code) in enumerate(zip(steps, codes, strict=True))
+        for number, (words, (code, _)) in enumerate(zip(steps, results, strict=True))
         if code != 0
     }
     assert failed == {}

@@ -20,7 +20,9 @@ from unlearn_bench.running.executors.local import execute
 from unlearn_bench.running.plan import check, make_plan, with_preset
 from unlearn_bench.store.health import tidy
 from unlearn_bench.store.records import Status
-from unlearn_bench.training.devices import choose_device
+from unlearn_bench.training.devices import bfloat16_slowdown, choose_device
+
+SLOW = 2.0  # bfloat16 that takes this many times as long as float32 is mentioned
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,11 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
         config.say(f"[{len(statuses)}/{len(plan.missing)}] {title}: {how}{reason}")
 
     if plan.missing:
+        if selection.experiment.precision == "bfloat16" and device.type == "cpu" and bfloat16_slowdown() > SLOW:
+            config.say(
+                f"A convolution in bfloat16 takes {bfloat16_slowdown():.0f} times as long as in float32 on this "
+                "processor. To train faster, stop this command and add --precision float32."
+            )
         config.progress("all runs", 0, len(plan.missing))
         execute(
             plan.missing,
