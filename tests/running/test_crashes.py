@@ -42,11 +42,11 @@ def assert_whole(home: Path, database: str = "runs") -> None:
     assert not [finding for finding in wrong if finding.area != "disk"]
 
 
-@pytest.mark.parametrize(("workers", "times"), [("1", 16), ("2", 4)])
+@pytest.mark.parametrize(("workers", "times"), [("1", 8), ("2", 2)])
 def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(
     home: Path, workers: str, times: int
 ) -> None:
-    """Twenty kills in all; a table that was finished is begun anew until they are used up.
+    """Ten kills in all; a table that was finished is begun anew until they are used up.
 
     With one worker a kill hits the process that makes and records runs; with two, the parent that hands them out.
     """
@@ -82,19 +82,19 @@ def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(
         assert max(said.values()) == 1, "a run that was recorded is never made again"
 
 
-MANY = SMALL.replace("seeds: [0]", f"seeds: {list(range(20))}").replace("epochs: 3", "epochs: 1")
+MANY = SMALL.replace("seeds: [0]", f"seeds: {list(range(10))}").replace("epochs: 3", "epochs: 1")
 MANY = MANY.replace(
     "rows: [original, retrained, ft, muda]", "rows: [original, retrained, ft_classifier, muda, bias_cheat]"
 )
 MANY = MANY.replace("muda: {iterations: 12}", "muda: {iterations: 2}")
 
 
-@pytest.mark.parametrize("killed", [0, 3])
-def test_eight_processes_share_two_hundred_runs(home: Path, killed: int) -> None:
+def test_eight_processes_share_a_hundred_runs_and_three_are_killed(home: Path) -> None:
     (home / "benchmarks.yaml").write_text(MANY)
     processes = [start(home, "reproduce", "--table", "3", "--workers", "1") for _ in range(8)]
     store = Store(f"sqlite:///{home / 'runs' / 'runs.sqlite'}")
-    while killed and store.count() < 40:
+    killed, runs = 3, 100
+    while store.count() < 20:
         time.sleep(0.05)
     for process in processes[:killed]:
         process.kill()
@@ -103,10 +103,10 @@ def test_eight_processes_share_two_hundred_runs(home: Path, killed: int) -> None
     assert "locked" not in "".join(errors)
     said = Counter(title for text in errors for title in DONE.findall(text))
     assert {run.status for run in store.runs()} == {"done"}
-    assert store.count() == 200
+    assert store.count() == runs
     assert set(said.values()) == {1}, "each run is made once"
     # of a killed process, a run may be recorded that it had no time to tell of
-    assert 200 - killed <= len(said) <= 200
+    assert runs - killed <= len(said) <= runs
     assert_whole(home)
 
 
@@ -181,7 +181,7 @@ def tiny_disk(home: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
-@pytest.mark.parametrize(("free_kib", "workers"), [(0, "1"), (16, "1"), (100, "1"), (100, "2"), (400, "2")])
+@pytest.mark.parametrize(("free_kib", "workers"), [(0, "1"), (100, "1"), (400, "2")])
 def test_a_full_disk_is_a_sentence_and_loses_nothing(home: Path, tiny_disk: Path, free_kib: int, workers: str) -> None:
     """The less is free, the sooner it ends: in the claim, the checkpoint, the outputs, or the commit."""
     assert start(home, "run", "--method", "ft", "--forget", "1", "--workers", "1").wait() == 0
@@ -232,4 +232,4 @@ def test_a_run_that_waits_for_another_process_tells_and_makes_nothing_twice(home
 def test_the_examples_of_this_file_are_what_they_claim(home: Path) -> None:
     (home / "benchmarks.yaml").write_text(MANY)
     benchmarks = load_config()
-    assert len(benchmarks.profiles["tiny"].seeds) * 2 * len(benchmarks.tables["3"].rows) == 200
+    assert len(benchmarks.profiles["tiny"].seeds) * 2 * len(benchmarks.tables["3"].rows) == 100
