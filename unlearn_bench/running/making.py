@@ -149,11 +149,8 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
         config.say(f"[{len(statuses)}/{len(plan.missing)}] {title}: {how}{reason}")
 
     if plan.missing:
-        if selection.experiment.precision == "bfloat16" and device.type == "cpu" and bfloat16_slowdown() > SLOW:
-            config.say(
-                f"A convolution in bfloat16 takes {bfloat16_slowdown():.0f} times as long as in float32 on this "
-                "processor. To train faster, stop this command and add --precision float32."
-            )
+        if selection.experiment.precision == "bfloat16" and device.type == "cpu":
+            _name_slow_bfloat16(config.say)
         config.progress("all runs", 0, len(plan.missing))
         execute(
             plan.missing,
@@ -171,6 +168,14 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
     done = sum(key in ended and ended[key][0] == "done" for key in runs)
     made = tuple(status for status in statuses if status is not None)
     return Outcome(runs, made, len(runs) - done)
+
+
+def _name_slow_bfloat16(say: Callable[[str], None]) -> None:
+    if (slowdown := bfloat16_slowdown()) > SLOW:
+        say(
+            f"A convolution in bfloat16 takes {slowdown:.0f} times as long as in float32 on this processor. "
+            "To train faster, stop this command and add --precision float32."
+        )
 
 
 def _cores() -> int:
