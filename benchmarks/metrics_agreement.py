@@ -160,7 +160,7 @@ def main() -> None:
     for task in plan.tasks:
         split = scenarios.get(task.spec.experiment.scenario).function(dataset, task.spec.forget)
         network, _ = runner.weights(task, split, RunMonitor())
-        outputs = arrange(predict_all(network, dataset.test, split, runner.normalise), split)
+        outputs = arrange(predict_all(network, dataset.test, split, runner.normalise_for(network)), split)
         for name, reference in REFERENCES.items():
             started = time.perf_counter()
             ours = metrics.get(name).function(outputs)

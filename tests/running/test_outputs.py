@@ -34,7 +34,7 @@ def test_outputs_are_kept_once_for_each_model_and_read_to_the_bit(bench: Bench, 
     run = next(run for run in bench.store.runs(method="retrained") if run.forget == "1")
     assert run.outputs
     network, _ = runner.weights(plan.tasks[0], split_dataset(dataset, "class", "1", {}), RunMonitor())
-    fresh = predict_all(network, dataset.test, split_dataset(dataset, "class", "1", {}), runner.normalise)
+    fresh = predict_all(network, dataset.test, split_dataset(dataset, "class", "1", {}), runner.normalise_for(network))
     stored = Predictions.from_tensors(load_file(bench.store.outputs_folder / run.outputs.file))
     for part in ("train", "test"):
         for name in ("features", "logits", "labels"):

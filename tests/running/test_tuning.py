@@ -73,7 +73,7 @@ def test_a_search_chooses_the_best_by_held_out_images_alone(bench: Bench, execut
             for model in (task, task.start):
                 network, _ = runner.weights(model, split, RunMonitor())
                 seen, kept, gone = (
-                    predict(network, images, runner.normalise)
+                    predict(network, images, runner.normalise_for(network))
                     for images in (given.seen_retain, given.held_retain, given.held_forget)
                 )
                 outputs = ModelOutputs(seen, gone, kept, gone)

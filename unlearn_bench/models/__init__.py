@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from unlearn_bench.core.options import complete
 from unlearn_bench.core.registry import Entry, Registry
 from unlearn_bench.data import passed_images as inputs
 
+SEPARATOR = ":"  # in the name of a network that is not registered here, such as torchvision:resnet50
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one number per channel
 DISTURBANCE = 1e-6  # relative, of each weight
 
 
@@ -42,6 +44,15 @@ class Classifier(nn.Module, ABC):
     @abstractmethod
     def last_stage(self) -> nn.Module:
         """The last group of layers before the head (conv4 in the paper), which EU-k and CF-k train with the head."""
+
+    @property
+    def counted(self) -> nn.Module:
+        """A module that runs once in each pass, whose passes are counted; by default the last stage."""
+        return self.last_stage
+
+    def statistics(self, mean: Sequence[float], std: Sequence[float]) -> Statistics:
+        """Returns mean and standard deviation for normalisation; by default the data set's, which are the arguments."""
+        return tuple(mean), tuple(std)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits, (N, K) float."""
@@ -111,15 +122,31 @@ def complete_model(description: Mapping[str, Any]) -> dict[str, Any]:
     name = parameters.pop("name", None)
     if name is None:
         raise OptionError("The model has no name. Add one, such as {name: resnet18}.")
+    if SEPARATOR in str(name):
+        from unlearn_bench.models import sources
+
+        return sources.complete(description)
     return {"name": name, **complete(models.get(str(name)).function, parameters, f"model '{name}'")}
 
 
-def build(description: Mapping[str, Any], *, channels: int, classes: int, seed: int) -> Classifier:
+def build(
+    description: Mapping[str, Any], *, channels: int, classes: int, seed: int, side: tuple[int, int] = (32, 32)
+) -> Classifier:
     """Returns an untrained classifier whose initial weights depend only on ``seed``.
 
+    Args:
+        description: see :func:`complete_model`.
+        channels, side: of the images, the latter as (height, width) in pixels; built-in models take any size.
+        classes: K.
+        seed: of the initial weights.
+
     Raises:
-        UnknownNameError, OptionError: see :func:`complete_model`.
+        UnknownNameError, OptionError: see :func:`complete_model`; also if an external network does not fit the images.
     """
+    if SEPARATOR in str(description.get("name")):
+        from unlearn_bench.models import sources
+
+        return sources.build(description, channels=channels, classes=classes, seed=seed, side=side)
     parameters = complete_model(description)
     function = models.get(parameters.pop("name")).function
     with torch.random.fork_rng(devices=[]):  # initialisation uses the global generator, whose state must not change

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -58,7 +59,13 @@ def outputs_of_trial(network: Classifier, task: Task, split: ForgetSplit, normal
 
 
 def stored_outputs(
-    network: Classifier, weights: str, dataset: Dataset, split: ForgetSplit, normalise: Normalise, store: Store
+    network: Classifier,
+    weights: str,
+    dataset: Dataset,
+    split: ForgetSplit,
+    normalise: Normalise,
+    store: Store,
+    inputs: Mapping[str, Any] | None = None,
 ) -> tuple[ModelOutputs, OutputsRecord]:
     """Returns the outputs on every split: from their file if it is intact, else computed in one pass and written.
 
@@ -71,9 +78,10 @@ def stored_outputs(
         split: the division into forget set and retain set.
         normalise: maps uint8 pixels to the network's input.
         store: records where the files are.
+        inputs: description of an external network, which determines how images are resized and normalised.
     """
     images = split.digest if split.triggered is not None else ""
-    key = digest_of(["outputs", weights, dataset.digest, images])
+    key = digest_of(["outputs", weights, dataset.digest, images, *([dict(inputs)] if inputs else [])])
     record = store.outputs(key)
     if record is not None:
         tensors = checkpoints.read(store.outputs_folder / record.file, record.file_digest, dataset.test.labels.device)

@@ -21,7 +21,7 @@ from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.passed_images import unwatched
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import UnlearningProblem, methods
-from unlearn_bench.models import Classifier, build, checkpoints, disturb, weights_digest
+from unlearn_bench.models import SEPARATOR, Classifier, build, checkpoints, disturb, weights_digest
 from unlearn_bench.models.outputs import ModelOutputs, arrange, predict_all
 from unlearn_bench.running.evaluation import counts_of, measure, outputs_of_trial, stored_outputs, trace
 from unlearn_bench.running.guards import Guard
@@ -53,7 +53,6 @@ class Runner:
         self.store = store
         self.dataset = dataset.to(device)
         self.device = device
-        self.normalise = Normalise(dataset.mean, dataset.std)
         torch.optim.SGD([torch.zeros(1)])  # the first optimizer takes a second for imports, before any method is timed
 
     def run(self, task: Task, progress: Progress = silent) -> tuple[Status, str | None]:
@@ -110,12 +109,16 @@ class Runner:
             forget=data.forget,
             forget_classes=split.classes,
             seed=spec.derive_seed("method", uses_forget_set=method.uses_forget_set),
-            normalise=Normalise(self.dataset.mean, self.dataset.std),  # its own copy: the method may change it in place
+            normalise=self.normalise_for(start),  # its own copy: the method may change it in place
             augment=spec.experiment.augment,
             precision=getattr(torch, spec.experiment.precision),
             held_out=0.0 if method.from_scratch else spec.experiment.held_out,
             monitor=monitor,
         )
+
+    def normalise_for(self, network: Classifier) -> Normalise:
+        """Returns the conversion of pixels to the network's input."""
+        return Normalise(*network.statistics(self.dataset.mean, self.dataset.std))
 
     def weights(self, task: Task, split: ForgetSplit, monitor: RunMonitor) -> tuple[Classifier, ModelRecord]:
         """Returns the weights of a run: from their file if it exists and is intact, else made now and written."""
@@ -172,7 +175,7 @@ class Runner:
 
         def test(network: Classifier) -> ModelOutputs:
             with unwatched():
-                return arrange(predict_all(network, self.dataset.test, split, self.normalise), split)
+                return arrange(predict_all(network, self.dataset.test, split, self.normalise_for(network)), split)
 
         return trace(monitor, every, self._untrained(task.spec), test)
 
@@ -221,6 +224,7 @@ class Runner:
             channels=self.dataset.channels,
             classes=len(self.dataset.classes),
             seed=spec.derive_seed("initial weights", uses_forget_set=method.uses_forget_set),
+            side=tuple(self.dataset.train.pixels.shape[2:]),
         ).to(self.device)
 
     def _outputs(
@@ -228,8 +232,11 @@ class Runner:
     ) -> tuple[ModelOutputs, OutputsRecord | None]:
         """Returns the outputs that the metrics read, and the record of their file; a trial has none."""
         if task.spec.experiment.held_out or model.weights_digest is None:
-            return outputs_of_trial(network, task, split, self.normalise), None
-        return stored_outputs(network, model.weights_digest, self.dataset, split, self.normalise, self.store)
+            return outputs_of_trial(network, task, split, self.normalise_for(network)), None
+        inputs = task.spec.experiment.model if SEPARATOR in task.spec.experiment.model["name"] else {}
+        return stored_outputs(
+            network, model.weights_digest, self.dataset, split, self.normalise_for(network), self.store, inputs
+        )
 
     def _read(self, network: Classifier, record: ModelRecord) -> bool:
         if record.file is None or record.file_digest is None:

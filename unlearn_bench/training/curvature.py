@@ -15,9 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlearn_bench.models import Classifier
+from unlearn_bench.models.resnet import Conv3x3
 
 Diagonal = dict[str, Tensor]
 HELD_NUMBERS = 1 << 22  # in a convolution's per-sample gradients at once: 16 MiB in float32, within most caches
+
+FORWARDS = {
+    kind.forward
+    for kind in (nn.Conv2d, Conv3x3, nn.Linear, nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
+}
 
 Norm = nn.GroupNorm | nn.LayerNorm | nn.modules.batchnorm._BatchNorm
 Used = list[tuple[nn.Module, Tensor, Tensor]]  # layer, its input, its output
@@ -88,6 +94,8 @@ def _with_parameters(network: nn.Module) -> list[nn.Module]:
 
 
 def _is_supported(layer: nn.Module) -> bool:
+    if type(layer).forward not in FORWARDS:  # a subclass may compute something else
+        return False
     if isinstance(layer, nn.Conv2d):
         return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     if isinstance(layer, nn.modules.batchnorm._BatchNorm):

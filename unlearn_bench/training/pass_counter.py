@@ -36,5 +36,5 @@ def count_passes(network: Classifier, monitor: RunMonitor) -> None:
             output.register_hook(count_backward)
 
     # a deep copy keeps hooks that are plain functions, so the copy counts its passes too
-    network.last_stage.register_forward_hook(after_last_stage)
+    network.counted.register_forward_hook(after_last_stage)
     network.head.register_forward_hook(after_head)

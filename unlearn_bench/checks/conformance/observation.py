@@ -71,7 +71,7 @@ def observe(method: Method, problem: UnlearningProblem, options: Mapping[str, An
         optimized.append(Counter(tuple(p.shape) for group in optimizer.param_groups for p in group["params"]))
 
     own = Counter(tuple(p.shape) for p in problem.original.parameters())
-    problem.original.last_stage.register_forward_hook(count)
+    problem.original.counted.register_forward_hook(count)
     handle = register_optimizer_step_pre_hook(before_step)
     guard = Guard(method, problem, every_row=True)
     try:
