@@ -93,6 +93,12 @@ class Dataset:
         """Number of colour channels."""
         return int(self.train.pixels.shape[1])
 
+    @property
+    def side(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.train.pixels.shape[2:]
+        return height, width
+
     def without_test(self) -> Dataset:
         """Returns the data set with an empty test split, for code that must not read test images."""
         return replace(self, test=self.test[torch.zeros(0, dtype=torch.int64)])

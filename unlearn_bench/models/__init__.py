@@ -54,6 +54,11 @@ class Classifier(nn.Module, ABC):
         """Returns mean and standard deviation for normalisation; by default the data set's, which are the arguments."""
         return tuple(mean), tuple(std)
 
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """How the network prepares images, where it differs from the data set's; part of the identity of outputs."""
+        return {}
+
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits, (N, K) float."""
         logits: Tensor = self.head(self.features(x))

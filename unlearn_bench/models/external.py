@@ -88,6 +88,11 @@ class External(Classifier):
         repeats = self._channels // len(mean)  # 3 for grey images that the network takes as colour images
         return self._statistics or (tuple(mean) * repeats, tuple(std) * repeats)
 
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """Size and normalisation of the inputs."""
+        return {"input_size": self._input_size, "statistics": self._statistics}
+
     def reinitialise(self, part: nn.Module, seed: int) -> None:
         """Gives ``part`` the weights and statistics that a network newly made with ``seed`` has in the same place."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():

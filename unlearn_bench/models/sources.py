@@ -170,11 +170,8 @@ def _factory(name: str) -> Callable[..., Any]:
     source, _, function = name.rpartition(SEPARATOR)
     sys.path.insert(0, str(Path.cwd()))
     try:
-        if source.endswith(".py"):
-            module = _module_of(Path(source))
-        else:
-            module = importlib.import_module(source)
-        return getattr(module, function)  # type: ignore[no-any-return]
+        module = _module_of(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+        return getattr(module, function)
     except (ImportError, AttributeError, OSError) as problem:
         raise OptionError(
             f"The architecture {name} cannot be found: {problem}. Expected torchvision:NAME, timm:NAME, "

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -65,7 +64,6 @@ def stored_outputs(
     split: ForgetSplit,
     normalise: Normalise,
     store: Store,
-    inputs: Mapping[str, Any] | None = None,
 ) -> tuple[ModelOutputs, OutputsRecord]:
     """Returns the outputs on every split: from their file if it is intact, else computed in one pass and written.
 
@@ -78,10 +76,11 @@ def stored_outputs(
         split: the division into forget set and retain set.
         normalise: maps uint8 pixels to the network's input.
         store: records where the files are.
-        inputs: description of an external network, which determines how images are resized and normalised.
     """
     images = split.digest if split.triggered is not None else ""
-    key = digest_of(["outputs", weights, dataset.digest, images, *([dict(inputs)] if inputs else [])])
+    key = digest_of(
+        ["outputs", weights, dataset.digest, images, *([dict(network.preparation)] if network.preparation else [])]
+    )
     record = store.outputs(key)
     if record is not None:
         tensors = checkpoints.read(store.outputs_folder / record.file, record.file_digest, dataset.test.labels.device)

@@ -21,7 +21,7 @@ from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.passed_images import unwatched
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import UnlearningProblem, methods
-from unlearn_bench.models import SEPARATOR, Classifier, build, checkpoints, disturb, weights_digest
+from unlearn_bench.models import Classifier, build, checkpoints, disturb, weights_digest
 from unlearn_bench.models.outputs import ModelOutputs, arrange, predict_all
 from unlearn_bench.running.evaluation import counts_of, measure, outputs_of_trial, stored_outputs, trace
 from unlearn_bench.running.guards import Guard
@@ -117,7 +117,7 @@ class Runner:
         )
 
     def normalise_for(self, network: Classifier) -> Normalise:
-        """Returns the conversion of pixels to the network's input."""
+        """Returns the conversion of pixels to the inputs of a network."""
         return Normalise(*network.statistics(self.dataset.mean, self.dataset.std))
 
     def weights(self, task: Task, split: ForgetSplit, monitor: RunMonitor) -> tuple[Classifier, ModelRecord]:
@@ -224,7 +224,7 @@ class Runner:
             channels=self.dataset.channels,
             classes=len(self.dataset.classes),
             seed=spec.derive_seed("initial weights", uses_forget_set=method.uses_forget_set),
-            side=tuple(self.dataset.train.pixels.shape[2:]),
+            side=self.dataset.side,
         ).to(self.device)
 
     def _outputs(
@@ -233,10 +233,8 @@ class Runner:
         """Returns the outputs that the metrics read, and the record of their file; a trial has none."""
         if task.spec.experiment.held_out or model.weights_digest is None:
             return outputs_of_trial(network, task, split, self.normalise_for(network)), None
-        inputs = task.spec.experiment.model if SEPARATOR in task.spec.experiment.model["name"] else {}
-        return stored_outputs(
-            network, model.weights_digest, self.dataset, split, self.normalise_for(network), self.store, inputs
-        )
+        normalise = self.normalise_for(network)
+        return stored_outputs(network, model.weights_digest, self.dataset, split, normalise, self.store)
 
     def _read(self, network: Classifier, record: ModelRecord) -> bool:
         if record.file is None or record.file_digest is None:
