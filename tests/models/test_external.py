@@ -19,7 +19,7 @@ from unlearn_bench.core.errors import OptionError, UserError
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.methods import methods
-from unlearn_bench.models import build, complete_model, weights_digest
+from unlearn_bench.models import build, complete_model, describe, weights_digest
 from unlearn_bench.models.external import External
 from unlearn_bench.running.guards.weights import kept_of_redrawn, moved_outside
 from unlearn_bench.training.curvature import squared_gradients
@@ -52,7 +52,7 @@ def test_head_and_last_stage_are_found_and_the_function_is_the_library_s(family:
     assert weights_digest(network) == weights_digest(again) != weights_digest(other)
     arguments = {key: value for key, value in description.items() if key not in ("name", "input_size")}
     plain = plain_network(str(description["name"]), arguments)
-    plain.load_state_dict(network.given_state(), strict=True)  # the names of the library
+    plain.load_state_dict(network.own_state(), strict=True)  # the names of the library
     x = torch.randn(3, 3, 32, 32) if "input_size" in description else torch.randn(3, 3, 8, 8)
     with torch.no_grad():
         assert torch.allclose(network(x), plain(x), atol=1e-5)
@@ -194,7 +194,6 @@ def test_a_file_of_the_users_own_counts_in_the_identity(tmp_path: Path, monkeypa
     ("changes", "says"),
     [
         ({"name": "torchvision:resnet19"}, "torchvision has no classifier 'resnet19'"),
-        ({"name": "torchvision:resnet18", "weights": "DEFAULT", "pretrained": "true"}, "'pretrained' loads weights"),
         ({"name": "torchvision:resnet18", "normalise": "imagnet"}, "No normalisation named 'imagnet'"),
         ({"name": "torchvision:resnet18", "input_size": 0}, "expected 1 to 4096"),
     ],
@@ -202,6 +201,13 @@ def test_a_file_of_the_users_own_counts_in_the_identity(tmp_path: Path, monkeypa
 def test_descriptions_that_cannot_be_used_are_named(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=re.escape(says)):
         build(changes, channels=3, classes=10, seed=0)
+
+
+def test_arguments_that_load_weights_are_refused() -> None:
+    for argument in ("weights", "pretrained"):
+        with pytest.raises(OptionError, match=f"'{argument}' of the model 'torchvision:resnet18' loads weights"):
+            describe("torchvision:resnet18", {argument: "DEFAULT"})
+    assert describe("airbench", {"width": "32"})["width"] == 32
 
 
 def test_grey_images_become_three_channels_and_sizes_are_changed() -> None:

@@ -17,6 +17,7 @@ from unlearn_bench.core.registry import Entry, Registry
 from unlearn_bench.data import passed_images as inputs
 
 SEPARATOR = ":"  # in the name of a network that is not registered here, such as torchvision:resnet50
+WEIGHTS = "weights"  # in a description: the SHA-256 of the file that a model of a user was imported from
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one number per channel
 DISTURBANCE = 1e-6  # relative, of each weight
 
@@ -63,6 +64,10 @@ class Classifier(nn.Module, ABC):
         """Returns the logits, (N, K) float."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Returns the weights and buffers under the names that the architecture itself gives them."""
+        return self.state_dict()
 
     def prepare(self, x: Tensor) -> None:
         """Computes parts of the network from training images before the first training step; by default nothing.
@@ -117,7 +122,9 @@ def complete_model(description: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a model's description with the values of all parameters.
 
     Args:
-        description: ``name`` and any of the architecture's parameters.
+        description: ``name`` and any of the architecture's parameters; for a network that is not registered here, see
+            :func:`unlearn_bench.models.sources.complete`. ``weights``, the SHA-256 of a file that the original model
+            was imported from, is part of the run's identity only.
 
     Raises:
         UnknownNameError: there is no such architecture.
@@ -131,7 +138,23 @@ def complete_model(description: Mapping[str, Any]) -> dict[str, Any]:
         from unlearn_bench.models import sources
 
         return sources.complete(description)
-    return {"name": name, **complete(models.get(str(name)).function, parameters, f"model '{name}'")}
+    imported = {WEIGHTS: parameters.pop(WEIGHTS)} if WEIGHTS in parameters else {}
+    return {"name": name, **complete(models.get(str(name)).function, parameters, f"model '{name}'"), **imported}
+
+
+def describe(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the complete description of a network from its name and its arguments.
+
+    Raises:
+        UnknownNameError, OptionError: see :func:`complete_model`; also if an argument loads weights.
+    """
+    for argument in ("weights", "pretrained"):
+        if argument in arguments:
+            raise OptionError(
+                f"The argument '{argument}' of the model '{name}' loads weights. Leave it out, and give a file of "
+                "weights instead."
+            )
+    return complete_model({**arguments, "name": name})
 
 
 def build(
@@ -153,6 +176,7 @@ def build(
 
         return sources.build(description, channels=channels, classes=classes, seed=seed, side=side)
     parameters = complete_model(description)
+    parameters.pop(WEIGHTS, None)
     function = models.get(parameters.pop("name")).function
     with torch.random.fork_rng(devices=[]):  # initialisation uses the global generator, whose state must not change
         torch.manual_seed(seed)

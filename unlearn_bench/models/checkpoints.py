@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from unlearn_bench.core.files import atomic_write, file_digest, is_intact
@@ -27,6 +27,20 @@ def write(tensors: Mapping[str, Tensor], folder: Path, key: str) -> tuple[str, s
             raise OSError(str(problem)) from None
         digest = file_digest(part)
     return target.name, digest
+
+
+def export(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Writes a state dictionary for other programs: as safetensors if the name ends so, else by ``torch.save``.
+
+    Raises:
+        FileError: the file cannot be written; an existing file of the same name does not change.
+    """
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with atomic_write(file) as part:
+        if file.suffix == ".safetensors":
+            part.write_bytes(save(plain))
+        else:
+            torch.save(plain, part)
 
 
 def read(file: Path, digest: str, device: torch.device) -> dict[str, Tensor] | None:

@@ -109,11 +109,11 @@ class External(Classifier):
             return f"{self.head_name}.{name.removeprefix('head.')}".lstrip(".")
         return name.removeprefix("backbone.")
 
-    def given_state(self) -> dict[str, Tensor]:
+    def own_state(self) -> dict[str, Tensor]:
         """Returns the weights under the names of the network that was wrapped."""
         return {self.given_name(name): value for name, value in self.state_dict().items()}
 
-    def load_given(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_own(self, tensors: Mapping[str, Tensor]) -> None:
         """Loads weights under the names of the network that was wrapped; the batch counters of BatchNorm may lack."""
         own = {name: self.given_name(name) for name in self.state_dict()}
         self.load_state_dict({name: tensors[given] for name, given in own.items() if given in tensors}, strict=False)

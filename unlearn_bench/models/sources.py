@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, unknown_name
-from unlearn_bench.models import SEPARATOR, Classifier, Statistics, models
+from unlearn_bench.models import SEPARATOR, WEIGHTS, Classifier, Statistics, models
 from unlearn_bench.models.external import External
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NORMALISATIONS = ("auto", "dataset", "imagenet", "none")
 # of a description; every other key is an argument of the function that makes the network
-OURS = ("name", "input_size", "normalise", "last_stage", "source_digest", "weights")
+OURS = ("name", "input_size", "normalise", "last_stage", "source_digest", WEIGHTS)
 DIGEST = 12  # characters of a file's SHA-256
 
 
@@ -41,7 +41,7 @@ def complete(description: Mapping[str, Any]) -> dict[str, Any]:
         OptionError, UnknownNameError: a value is out of range, the function does not exist, or ``source_digest`` is not
             that of the file.
     """
-    found = dict(description)
+    found = {key: _value(value) for key, value in description.items()}
     size = found.get("input_size")
     if size is not None and not (isinstance(size, int) and 1 <= size <= 4096):
         raise OptionError(f"The model's input_size is {size}, expected 1 to 4096 pixels.")
@@ -70,14 +70,13 @@ def build(
     """
     found = complete(description)
     name = str(found["name"])
-    arguments = {key: value for key, value in found.items() if key not in OURS}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = make_module(name, arguments, classes)
+        module = make_module(found, classes)
         taken = _channels(module, name, channels)
         return External(
             module,
-            lambda: make_module(name, arguments, classes),
+            lambda: make_module(found, classes),
             example=torch.zeros(2, taken, *side),
             classes=classes,
             input_size=found.get("input_size"),
@@ -86,19 +85,19 @@ def build(
         )
 
 
-def make_module(name: str, arguments: Mapping[str, Any], classes: int) -> nn.Module:
+def make_module(description: Mapping[str, Any], classes: int) -> nn.Module:
     """Returns a network with weights drawn from the global generator, and one logit for each class.
 
     Args:
-        name: see :func:`complete`.
-        arguments: of the function; words that JSON reads as a number or boolean stand for it.
-        classes: K, which ``num_classes`` in ``arguments`` overrides; a user's function does not get it.
+        description: see :func:`complete`; its arguments can be words that JSON reads as numbers or booleans.
+        classes: K, which the argument ``num_classes`` overrides; a user's function does not get it.
 
     Raises:
         OptionError: there is no such function, or it fails.
     """
+    name = str(description["name"])
     source, _, function = name.rpartition(SEPARATOR)
-    given = {key: _value(value) for key, value in arguments.items()}
+    given = {key: _value(value) for key, value in description.items() if key not in OURS}
     try:
         if source == "torchvision":
             return _of_torchvision(function, {"num_classes": classes, **given})
@@ -106,7 +105,6 @@ def make_module(name: str, arguments: Mapping[str, Any], classes: int) -> nn.Mod
             timm = _timm()
             if not timm.is_model(function):
                 raise OptionError(f"timm has no model '{function}'.{did_you_mean(function, timm.list_models())}")
-            _refuse_weights(given)
             made = timm.create_model(function, pretrained=False, **{"num_classes": classes, **given})
         else:
             made = _factory(name)(**given)
@@ -137,15 +135,8 @@ def _of_torchvision(function: str, arguments: Mapping[str, Any]) -> nn.Module:
     names = list_models(module=classifiers)  # no detectors: they download the weights of a part
     if function not in names:
         raise OptionError(f"torchvision has no classifier '{function}'.{did_you_mean(function, names)}")
-    _refuse_weights(arguments)
     module: nn.Module = get_model(function, weights=None, **arguments)
     return module
-
-
-def _refuse_weights(arguments: Mapping[str, Any]) -> None:
-    wrong = [name for name in ("weights", "pretrained") if name in arguments]
-    if wrong:
-        raise OptionError(f"The argument '{wrong[0]}' loads weights. Leave it out, and give a file of weights instead.")
 
 
 def _value(argument: Any) -> Any:

@@ -157,7 +157,7 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
             store=bench.store,
             dataset=dataset,
             device=device,
-            workers=config.workers or (_cores() if device.type == "cpu" else 1),
+            workers=config.workers or (available_cores() if device.type == "cpu" else 1),
             missing=partial(plan.still_missing, store=bench.store),
             progress=config.progress,
             say=config.say,
@@ -178,7 +178,7 @@ def _name_slow_bfloat16(say: Callable[[str], None]) -> None:
         )
 
 
-def _cores() -> int:
+def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # the cores of this process; a container may limit them
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -15,6 +15,7 @@ from unlearn_bench.store.database import Database
 from unlearn_bench.store.records import (
     Counts,
     Curve,
+    DatasetRecord,
     MethodRecord,
     MetricRecord,
     ModelRecord,
@@ -256,6 +257,14 @@ class Store(Database):
         """Returns the record of every measured metric, by name."""
         with self.session() as session:
             return {row.name: MetricRecord(**columns(row)) for row in session.scalars(select(MetricRow))}
+
+    def dataset_of(self, run: RunRecord) -> DatasetRecord:
+        """Returns the record of a run's data set."""
+        query = select(DatasetRow).join(RunRow).where(RunRow.key == run.key)
+        with self.session() as session:
+            found = columns(session.scalars(query).one())
+        del found["id"]
+        return DatasetRecord(**{**found, **{name: tuple(found[name]) for name in ("classes", "fine_classes")}})
 
     def class_names(self, experiment_key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Returns the names of classes and of fine classes in an experiment's newest run; empty without a run."""

@@ -1,0 +1,93 @@
+"""``unlearn-bench unlearn``: make a model of your own forget, and write its new weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlearn_bench.cli import arguments as arg
+from unlearn_bench.cli.app import app
+
+
+@app.command()
+def unlearn(
+    model: Annotated[Path, typer.Option("--model", help="Weights of the trained model: .safetensors, .pt, .pth, ….")],
+    architecture: Annotated[
+        str,
+        typer.Option(
+            "--architecture",
+            help="torchvision:NAME, timm:NAME, MODULE:FUNCTION, FILE.py:FUNCTION, or see `list models`.",
+        ),
+    ],
+    dataset: Annotated[str, typer.Option("--dataset", help="The images: folder:PATH, or see `list datasets`.")],
+    forget: Annotated[str, typer.Option("--forget", help="The forget set, such as a class by name or number.")],
+    method: Annotated[str, typer.Option("--method", help="The method to run; see `list methods`.")],
+    output: Annotated[Path, typer.Option("--output", help="The new file, in the form of --model.")],
+    sets: arg.Set = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="A named set of options of the method, such as paper.")
+    ] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Option("--argument", help="An argument of the architecture, NAME=VALUE. Repeatable.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Which of several weights in the file, such as state_dict_ema.")
+    ] = None,
+    scenario: arg.Scenario = None,
+    input_size: Annotated[
+        int | None, typer.Option("--input-size", help="Resize the network's inputs to this side, in pixels.")
+    ] = None,
+    normalise: Annotated[
+        str,
+        typer.Option(
+            "--normalise",
+            help="Pixel normalisation: dataset, imagenet, none, or auto: the architecture's, else the data set's.",
+        ),
+    ] = "auto",
+    last_stage: Annotated[
+        str | None, typer.Option("--last-stage", help="Modules of the last stage, for EU-k and CF-k; default: found.")
+    ] = None,
+    seed: arg.Seed = None,
+    plugin: arg.Plugin = None,
+    config: arg.Config = None,
+    db: arg.Db = None,
+    data: arg.Data = None,
+    download: arg.Download = False,
+    device: arg.Device = "auto",
+    precision: arg.Precision = None,
+) -> None:
+    """Make a trained model forget, print what changed, and write weights that your own code can load."""
+    from unlearn_bench.cli.terminal import Watch
+    from unlearn_bench.config.benchmarks import database_url, load
+    from unlearn_bench.config.selection import Choice
+    from unlearn_bench.config.tuned import check_writable
+    from unlearn_bench.core.options import parse_pairs
+    from unlearn_bench.metrics import metrics
+    from unlearn_bench.report.before_after import audit_command, describe_change
+    from unlearn_bench.running.making import ExecutionConfig
+    from unlearn_bench.running.unlearning import OwnModel
+    from unlearn_bench.running.unlearning import unlearn as run_unlearn
+    from unlearn_bench.store import Store
+
+    check_writable(output)
+    benchmarks = load(config)
+    prepared = {"input_size": input_size, "normalise": normalise, "last_stage": last_stage}
+    described = {**parse_pairs(arguments or []), **{k: v for k, v in prepared.items() if v not in (None, "auto")}}
+    with Watch() as watch:
+        result = run_unlearn(
+            OwnModel(file=model, key=key, architecture=architecture, arguments=described),
+            benchmarks,
+            Store(database_url(benchmarks, db)),
+            Choice(dataset=dataset, scenario=scenario, forget=(forget,), seeds=seed or (), precision=precision),
+            ExecutionConfig(data, download, device, 1, watch, watch.say),
+            method=method,
+            preset=preset,
+            options=parse_pairs(sets or []),
+        )
+        result.write(output)
+    readings = {metric.name: (metric.label, metric.unit, metric.without_reference) for metric in metrics}
+    typer.echo(describe_change(result.original, result.unlearned, readings))
+    typer.echo(f"\nWritten to {output}. Audit it with:")
+    typer.echo(audit_command(result.unlearned, model, output, dataset, data))

@@ -1,0 +1,53 @@
+"""Text on a model of a user before and after unlearning."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.report.listing import plain_table
+from unlearn_bench.store.records import RunRecord
+
+LIMIT = (
+    "Without a model that was retrained without the forget set, these values cannot show that the model forgot as if "
+    "retrained: nobody knows here which values a retrained model has. To know, retrain at least two models and audit."
+)
+
+
+def describe_change(original: RunRecord, unlearned: RunRecord, readings: Mapping[str, tuple[str, str, str]]) -> str:
+    """Returns a table with every metric before and after unlearning, what it says without a reference, and the cost.
+
+    Args:
+        original, unlearned: the runs before and after.
+        readings: by metric, its label, its unit, and how to read it without a retrained model.
+    """
+    body = []
+    for name, after in sorted(unlearned.values.items()):
+        label, unit, reading = readings[name]
+        digits = 1 if unit == "%" else 3
+        before = original.values[name]
+        body.append([f"{label} {unit}".strip(), f"{before:.{digits}f}", f"{after:.{digits}f}", reading])
+    lines = [plain_table(["metric", "before", "after", "how to read it alone"], body), "", LIMIT]
+    if model := unlearned.model:
+        lines.append(
+            f"Cost: {model.method_seconds:.1f} s of the method; {model.forward_images:,} images passed forward and "
+            f"{model.backward_images:,} backward."
+        )
+    return "\n".join([*lines, f"Recorded as run {unlearned.id}; the original is run {original.id}."])
+
+
+def audit_command(unlearned: RunRecord, original: Path, output: Path, dataset: str, data: Path | None) -> str:
+    """Returns the command that audits a model after unlearning."""
+    model: dict[str, Any] = dict(unlearned.spec["experiment"]["model"])
+    words = ["unlearn-bench", "audit", "--model", str(output), "--original", str(original)]
+    words += ["--architecture", model.pop("name"), "--dataset", dataset, "--forget", unlearned.forget]
+    words += ["--scenario", unlearned.scenario] if unlearned.scenario != "class" else []
+    for name, option in (("input_size", "--size"), ("normalise", "--normalise")):
+        words += [option, str(model.pop(name))] if name in model else []
+    for name in ("weights", "source_digest", "last_stage"):
+        model.pop(name, None)
+    words += [word for name, value in model.items() for word in ("--set", f"{name}={value}")]
+    words += ["--data", str(data)] if data else []
+    return shlex.join(words)

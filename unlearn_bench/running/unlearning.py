@@ -1,0 +1,185 @@
+"""Unlearns a model of the user: imports its weights as an original model, runs a method, and returns both runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unlearn_bench.config.benchmarks import Benchmarks, Row
+from unlearn_bench.config.selection import Choice, Selection
+from unlearn_bench.core.errors import CheckpointError, MissingRunError, OptionError
+from unlearn_bench.core.files import file_digest
+from unlearn_bench.core.options import complete, identity
+from unlearn_bench.data import Dataset
+from unlearn_bench.data.loading import data_folder, load
+from unlearn_bench.methods import methods
+from unlearn_bench.models import WEIGHTS, Classifier, build, checkpoints, describe, weights_digest
+from unlearn_bench.models.external import External
+from unlearn_bench.models.sources import make_module
+from unlearn_bench.models.weight_files import SavedWeights, read_weights
+from unlearn_bench.report.bench import Bench
+from unlearn_bench.running.making import ExecutionConfig, available_cores, make_runs
+from unlearn_bench.running.plan import ORIGINAL, make_plan, with_preset
+from unlearn_bench.store import Store
+from unlearn_bench.store.records import ModelRecord, RunRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnModel:
+    """A trained model of the user.
+
+    Attributes:
+        file: its weights.
+        key: which of several weights in the file to take; None to find them.
+        architecture: ``torchvision:NAME``, ``timm:NAME``, ``MODULE:FUNCTION``, ``FILE.py:FUNCTION`` or a registered
+            model.
+        arguments: of the architecture; for an external one also ``input_size``, ``normalise`` and ``last_stage``, see
+            :func:`unlearn_bench.models.sources.complete`.
+    """
+
+    file: Path
+    architecture: str
+    arguments: Mapping[str, Any]
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """A model before and after unlearning.
+
+    Attributes:
+        original, unlearned: the recorded runs.
+        network: the model after unlearning.
+        saved: the file of the model before, in whose form :meth:`write` writes.
+    """
+
+    original: RunRecord
+    unlearned: RunRecord
+    network: Classifier
+    saved: SavedWeights
+
+    def write(self, file: Path) -> None:
+        """Writes the weights after unlearning with the keys, types and nesting of the user's file.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        self.saved.write(self.network.own_state(), file)
+
+
+def unlearn(
+    model: OwnModel,
+    benchmarks: Benchmarks,
+    store: Store,
+    choice: Choice,
+    execution: ExecutionConfig,
+    *,
+    method: str,
+    preset: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Unlearned:
+    """Returns a user's model after a method, with the recorded runs of both; a run that is recorded is not made again.
+
+    The method gets its own defaults and not the options of a profile, which are tuned on other networks. All training
+    images of the data set count: the profile's subset does not apply.
+
+    Args:
+        model: the trained model.
+        benchmarks, store: benchmarks.yaml and the database.
+        choice: data set, scenario, one forget set and at most one seed.
+        execution: where the runs are made.
+        method: a method that starts from the original model.
+        preset, options: as of the command ``run``.
+
+    Raises:
+        UserError: a name, file, option or image does not exist or does not fit; nothing is recorded.
+        MissingRunError: the method failed or diverged; the sentence says how.
+    """
+    entry = methods.get(method)
+    if entry.from_scratch:
+        raise OptionError(f"The method '{method}' trains from scratch and does not unlearn. See `list methods`.")
+    if len(choice.forget) != 1 or len(choice.seeds) > 1:
+        raise OptionError("Unlearning needs one forget set and one seed. Give --forget once, such as --forget cat.")
+    given = with_preset(entry, preset, dict(options or {}))
+    row = Row(method=method, options=complete(entry.function, given, f"method '{method}'"))
+    bench = Bench.choose(benchmarks, store, choice)
+    dataset = load(
+        bench.selection.source,
+        folder=data_folder(benchmarks.home, execution.data),
+        download=execution.download,
+        progress=execution.progress,
+    )
+    network, saved = _network_of(model, dataset)
+    selection = _selection(bench.selection, model)
+    plan = make_plan(selection, [Row(method=ORIGINAL), row], dataset, store)
+    first, last = plan.tasks[0], plan.tasks[-1]
+    _import_weights(network, first.model_key, store)
+    bench = replace(bench, selection=selection)
+    outcome = make_runs(bench, [Row(method=ORIGINAL), row], execution)
+    runs = {run.key: run for run in bench.recorded(outcome.runs)}
+    unlearned = runs[last.spec.key]
+    record = unlearned.model
+    if unlearned.status != "done" or record is None or record.file is None or record.file_digest is None:
+        raise MissingRunError(
+            f"The method {method} ended with the status {unlearned.status}: {unlearned.error}. Nothing was written. "
+            "Change its options, such as a smaller --set lr=…."
+        )
+    if not checkpoints.read_weights(network, store.models_folder / record.file, record.file_digest):
+        raise CheckpointError(f"The weights of run {unlearned.id} are damaged. Run the same command again.")
+    return Unlearned(runs[first.spec.key], unlearned, network, saved)
+
+
+def _selection(selection: Selection, model: OwnModel) -> Selection:
+    """Returns the selection with the user's model in place of the profile's, and without the profile's choices."""
+    original = methods.get(ORIGINAL).function
+    experiment = replace(
+        selection.experiment,
+        train_per_class=None,
+        test_per_class=None,
+        model={**describe(model.architecture, model.arguments), WEIGHTS: file_digest(model.file)},
+        recipe=identity(original, complete(original, {}, "recipe")),  # nothing is trained by it
+        threads=available_cores(),
+        pinned="",
+    )
+    return replace(selection, experiment=experiment, options={}, pinned=None)
+
+
+def _network_of(model: OwnModel, dataset: Dataset) -> tuple[Classifier, SavedWeights]:
+    """Returns the user's network with its weights, and their file."""
+    description = describe(model.architecture, model.arguments)
+    classes = len(dataset.classes)
+    network = build(description, channels=dataset.channels, classes=classes, seed=0, side=dataset.side)
+    if not isinstance(network, External):
+        return network, read_weights(network, model.file, model.architecture, model.key)
+    plain = make_module(description, classes)
+    saved = read_weights(plain, model.file, model.architecture, model.key)
+    if saved.normalisation is not None:
+        raise CheckpointError(
+            f"{model.file.name} has buffers of a normalisation inside the network, which {model.architecture} lacks. "
+            "Give an architecture that has it, such as FILE.py:FUNCTION, with normalise=none."
+        )
+    network.load_own(saved.state)
+    return network.eval(), saved
+
+
+def _import_weights(network: Classifier, key: str, store: Store) -> None:
+    """Records the user's weights as those of the original model, unless they are there and intact."""
+    if key in store.with_weights([key]):
+        return
+    file, digest = checkpoints.write(network.state_dict(), store.models_folder, key)
+    store.record_model(
+        ModelRecord(
+            key=key,
+            file=file,
+            file_digest=digest,
+            weights_digest=weights_digest(network),
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            method_seconds=0.0,  # trained elsewhere
+            samples_seen=0,
+            forward_images=0,
+            backward_images=0,
+            peak_memory_bytes=None,
+        )
+    )
