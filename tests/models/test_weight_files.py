@@ -203,6 +203,7 @@ def test_names_of_other_code_leftovers_and_masks(tmp_path: Path) -> None:
     assert_is(read(tmp_path, kuangliu), 0)
     profiled = weights() | {"total_ops": torch.zeros(1).double(), "conv1.total_params": torch.zeros(1).double()}
     assert read(tmp_path, profiled).beside == ("total_ops", "conv1.total_params")
+    assert_is(read(tmp_path, {name: value.double() for name, value in weights().items()}), 0)  # counters of batches too
     arrays = {name: value.numpy() for name, value in weights().items()}
     assert_is(read(tmp_path, {"params": arrays}), 0)
     pruned = weights()
@@ -288,6 +289,7 @@ def test_other_forms_are_kept_too(tmp_path: Path) -> None:
     copies = tied | {f"attacker.{name}": value for name, value in tied.items()}
     read(tmp_path, ({"model": copies}, 3), _use_new_zipfile_serialization=False).write(weights(1), tmp_path / "old")
     again = read_weights(Net(), tmp_path / "old", "net")
+    assert (again.beside, again.others) == ((), ())
     assert (again.key, again.content.format, again.content.value[1]) == ("0.model", "legacy torch", 3)
     assert torch.equal(again.entries["attacker.fc.bias"], weights(1)["fc.bias"])
     assert again.entries["attacker.fc.bias"].data_ptr() == again.entries["fc.bias"].data_ptr()

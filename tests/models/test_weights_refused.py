@@ -62,6 +62,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     good = network().state_dict()
     contents: dict[str, tuple[Any, str]] = {
         "list": ([1, 2], "contains list, expected a dictionary"),
+        "number": (3, "contains int, expected a dictionary"),
+        "tensor": (torch.zeros(2, 3), "contains Tensor, expected a dictionary"),
         "numbers": ({"epoch": 3}, "contains dict, expected a dictionary of tensors"),
         "lacking": ({"0.weight": good["0.weight"]}, "it lacks 0.bias"),
         "no_tensor": ({**good, "0.bias": "text"}, "it lacks 0.bias"),

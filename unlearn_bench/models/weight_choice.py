@@ -61,9 +61,9 @@ class Candidate:
         return bool(key) and key in names
 
     def equals(self, other: Candidate) -> bool:
-        """Whether both fit the network, with the same numbers."""
-        if not self.fit.fits or not other.fit.fits:
-            return False
+        """Whether both are one, or fit the network with the same numbers."""
+        if self is other or not (self.fit.fits and other.fit.fits):
+            return self is other
         pairs = [(self.tensors[self.fit.names[name]], other.tensors[key]) for name, key in other.fit.names.items()]
         try:
             return all(torch.equal(one, two) for one, two in pairs)
@@ -89,13 +89,13 @@ def candidates_of(content: Any, own: Mapping[str, Tensor]) -> list[Candidate]:
 def _dictionaries(
     value: Any, keys: tuple[str, ...], seen: set[int]
 ) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
-    if len(keys) > DEPTH or id(value) in seen:
+    if len(keys) > DEPTH or id(value) in seen or not isinstance(value, (Mapping, list, tuple)):
         return
     seen.add(id(value))
     if isinstance(value, Mapping):
         yield keys, value
     for key, part in value.items() if isinstance(value, Mapping) else enumerate(value):
-        if isinstance(part, (Mapping, list, tuple)) and isinstance(key, (str, int)):
+        if isinstance(key, (str, int)):
             yield from _dictionaries(part, (*keys, str(key)), seen)
 
 
@@ -128,9 +128,9 @@ def choose(
     if not possible:
         raise _misfit(min(meant, key=_distance), file, architecture)
     raw = sorted([candidate for candidate in possible if not candidate.is_average] or possible, key=_rank)
-    best = [other for other in raw if _rank(other) == _rank(raw[0]) and (other is raw[0] or not other.equals(raw[0]))]
-    if len(best) > 1:
-        names = [candidate.name for candidate in best]
+    best = [other for other in raw if _rank(other) == _rank(raw[0]) and not other.equals(raw[0])]
+    if best:
+        names = [candidate.name for candidate in (raw[0], *best)]
         raise CheckpointError(
             f"{file.name} has several weights that fit {architecture}: {listed(names)}. Choose one with --key."
         )

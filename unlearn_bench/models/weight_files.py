@@ -131,6 +131,7 @@ def read_weights(network: nn.Module, file: Path, architecture: str, key: str | N
         _check_kind(printable(chosen.fit.names[name]), value, own[name], file)
     network.load_state_dict(state, strict=False)  # only the batch counters of BatchNorm can be missing
     network.eval()
+    names = _all_names(chosen, candidates)
     pairs = normalisation_names(chosen.tensors, without=set(chosen.fit.names.values()))
     return SavedWeights(
         file=file,
@@ -139,8 +140,8 @@ def read_weights(network: nn.Module, file: Path, architecture: str, key: str | N
         state={name: value.detach().cpu().clone() for name, value in network.state_dict().items()},
         key=".".join(chosen.keys),
         prefix=chosen.fit.prefix,
-        names=_all_names(chosen, candidates),
-        beside=_beside(chosen, {name for pair in pairs for name in pair}),
+        names=names,
+        beside=_beside(chosen, {name for known in (*pairs, *names.values()) for name in known}),
         others=tuple(dict.fromkeys(other.name for other in others if other.name)),
         normalisation=_normalisation(chosen.tensors, pairs, file),
     )
@@ -179,6 +180,8 @@ def _check_kind(name: str, value: Tensor, expected: Tensor, file: Path) -> None:
     """Checks the kind of a tensor's numbers: integers of a quantised network must not be read as weights."""
     kind = next((word for word in ("is_meta", "is_quantized", "is_complex") if _is(value, word)), "")
     floating = expected.is_floating_point()
+    if not floating and value.is_floating_point() and not kind and torch.equal(value, value.round()):
+        return  # a counter that was converted with the weights
     if kind or value.layout is not torch.strided or value.dtype not in (FLOATS if floating else WHOLE):
         shown = str(value.dtype).removeprefix("torch.")
         dense = "" if value.layout is torch.strided and not kind else f" ({kind.removeprefix('is_') or value.layout})"
