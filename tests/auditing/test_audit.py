@@ -1,8 +1,6 @@
 """audit: models that the tool did not make, read right, judged right, and never trusted."""
 
 import json
-import os
-import pickle
 import shlex
 import shutil
 import sys
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 from support.command import command
 from support.page import in_a_browser
@@ -205,53 +203,33 @@ def test_a_vision_transformer_of_timm(images: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(features, expected)
 
 
-class Exploit:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.system, (f"touch {self.mark}",))
-
-
-def test_weights_that_do_not_fit_or_would_run_code_are_refused(tmp_path: Path) -> None:
-    network = nn.Sequential(nn.Linear(3, 2))
-    good = network.state_dict()
-    mark = tmp_path / "ran"
-    contents: dict[str, tuple[Any, str]] = {
-        "exploit.pt": ({"0.weight": Exploit(mark)}, "reading it could execute code"),
-        "whole.pth": (network, "reading it could execute code"),
-        "list.pt": ([1, 2], "contains list, expected a dictionary"),
-        "beside.pt": ({**good, "lr": 0.1}, "contains entries that are no tensors: lr"),
-        "lacking.pt": ({"0.weight": good["0.weight"]}, "it lacks 0.bias"),
-        "foreign.pt": ({**good, "1.weight": good["0.bias"]}, "it has the unknown 1.weight"),
-        "shape.pt": ({**good, "0.bias": torch.zeros(3)}, r"has another shape for 0.bias \(3,\), expected \(2,\)"),
-        "nan.pt": ({**good, "0.bias": torch.tensor([0.0, float("nan")])}, "not finite, in 0.bias"),
-        "whole.pt": ({**good, "0.bias": good["0.bias"].to(torch.int8)}, "0.bias as int8, expected float16"),
-        "complex.pt": ({**good, "0.bias": good["0.bias"].to(torch.complex64)}, r"as complex64 \(complex\)"),
-        "meta.pt": ({**good, "0.bias": good["0.bias"].to("meta")}, r"as float32 \(meta\)"),
-        "sparse.pt": ({**good, "0.weight": good["0.weight"].to_sparse()}, r"as float32 \(torch.sparse_coo\)"),
-        "eight.pt": ({**good, "0.bias": good["0.bias"].to(torch.float8_e4m3fn)}, "as float8_e4m3fn"),
-    }
-    for name, (content, says) in contents.items():
-        torch.save(content, tmp_path / name)
-        with pytest.raises(CheckpointError, match=says):
-            read_weights(network, tmp_path / name, "x")
-    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Exploit(mark)))
-    (tmp_path / "broken.pt").write_bytes(b"PK\x03\x04 broken")
-    (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 64)
-    (tmp_path / "odd.txt").write_text("")
-    for name in ("bare.pt", "broken.pt", "broken.safetensors", "odd.txt", "missing.pt"):
-        with pytest.raises(CheckpointError):
-            read_weights(network, tmp_path / name, "x")
-    assert not mark.exists()
-    assert all(torch.equal(value, good[name]) for name, value in network.state_dict().items())
-    torch.save(
-        {"model": {f"_orig_mod.module.{name}": value + 1 for name, value in good.items()}}, tmp_path / "wrapped.pt"
-    )
-    read = read_weights(network, tmp_path / "wrapped.pt", "x")
-    assert read.keys() == good.keys()
+def test_the_report_says_what_was_read_of_each_file(resnets: Path, images: Path, tmp_path: Path) -> None:
+    state = load_file(resnets / "original.safetensors")
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    buffers = {"normalize.mean": mean, "normalize.std": std}
+    averaged = {name: value * 1.01 if name == "fc.bias" else value for name, value in state.items()}
+    content = {"state_dict": buffers | state, "state_dict_ema": buffers | averaged}
+    torch.save(content, tmp_path / "both.pth.tar")
+    torch.save({"state_dict_ema": content["state_dict"]}, tmp_path / "original")
+    common: dict[str, Any] = {"original": tmp_path / "original", "architecture": "torchvision:resnet18"}
+    common |= {"model": tmp_path / "both.pth.tar", "dataset": f"folder:{images}", "forget": "dog"}
+    raw = audit(**common)
+    assert raw.judgement.verdict == "unchanged"
+    assert [each.key for each in raw.inputs] == ["state_dict_ema", "state_dict"]
+    assert "state_dict of both.pth.tar, SHA-256" in to_text(raw)
+    assert "also in the file: state_dict_ema (--key state_dict_ema)" in to_html(raw)
+    assert "normalised by the numbers in the files (mean 0.485 0.456 0.406" in raw.preprocessing
+    chosen = audit(**common, key="state_dict_ema")
+    assert chosen.changed.startswith("Only the last layer differs (fc.bias)")
+    assert json.loads(to_json(chosen))["inputs"][1]["key"] == "state_dict_ema"
+    assert "--key state_dict_ema" in chosen.command
+    flat = {"model": resnets / "again.safetensors", "original": resnets / "original.safetensors"}
+    with pytest.raises(CheckpointError, match="No file has an entry 'ema'"):
+        audit(**(common | flat), key="ema")
+    with pytest.raises(CheckpointError, match=r"of both.pth.tar normalised images inside.*--normalise"):
+        audit(**(common | {"original": flat["original"]}))
+    found = audit(**(common | {"original": flat["original"]}), normalise="imagenet")
+    assert [each.original for each in found.measured] == [each.original for each in raw.measured]
 
 
 @pytest.mark.parametrize(

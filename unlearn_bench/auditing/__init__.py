@@ -22,7 +22,7 @@ from unlearn_bench.data.loading import data_folder, load
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.metrics import Metric, metrics_of
 from unlearn_bench.models.outputs import Outputs, Predictions, arrange, finite_outputs
-from unlearn_bench.models.weight_files import read_weights
+from unlearn_bench.models.weight_files import SavedWeights, read_weights
 from unlearn_bench.running.evaluation import measure
 from unlearn_bench.training.devices import choose_device, describe_device, machine
 
@@ -42,6 +42,7 @@ def audit(
     features: str | None = None,
     size: int | None = None,
     normalise: str = "auto",
+    key: str | None = None,
     data: Path | None = None,
     device: str = "auto",
     progress: Progress = silent,
@@ -49,7 +50,8 @@ def audit(
     """Returns the metrics of an unlearned model, its original and retrained models, with a verdict.
 
     Args:
-        model: weights after unlearning: ``.safetensors``, or a state dictionary in ``.pt``, ``.pth``, ``.bin``.
+        model: weights after unlearning: safetensors or a file of ``torch.save``, whatever its name is, or the index of
+            their shards.
         original: weights before unlearning.
         retrained: weights of models trained without the forget set; a verdict needs two or more.
         architecture: ``torchvision:NAME``, ``timm:NAME``, ``module:function``, or a model of this benchmark.
@@ -60,6 +62,7 @@ def audit(
         features: the module whose outputs are the features; None for the input of the layer that makes the logits.
         size: side in pixels to which images are resized (bilinear); None keeps their size.
         normalise: normalisation of the pixels: ``auto``, ``dataset``, ``imagenet``, ``none``.
+        key: the entry of the files that contains the weights, such as ``state_dict_ema``; None to find it.
         data: folder of data sets; None for the default.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         progress: called for every model.
@@ -80,12 +83,14 @@ def audit(
     inputs: list[Input] = []
     states: dict[str, dict[str, torch.Tensor]] = {}
     models = [(role, path) for role, paths in files.items() for path in paths]
-    read = [read_weights(network.module, path, architecture) for _, path in models]  # all before the first evaluation
-    for (role, path), state in zip(models, read, strict=True):
-        progress("models", len(inputs), len(models))
-        states[role] = state
-        network.module.load_state_dict(state)
-        inputs.append(Input(role, path.name, file_digest(path)))
+    read = _read(network, models, architecture, key, normalise)  # all before the first evaluation
+    for position, ((role, path), weights) in enumerate(zip(models, read, strict=True)):
+        progress("models", position, len(models))
+        states[role] = weights.state
+        network.module.load_state_dict(weights.state)
+        first, *shards = weights.content.files
+        inputs.append(Input(role, first.name, file_digest(first), weights.key, weights.remarks))
+        inputs += [Input(role, shard.name, file_digest(shard)) for shard in shards]
         try:
             values.setdefault(role, []).append(evaluate_network(network, images, split, metrics))
         except DivergedError as problem:
@@ -111,6 +116,30 @@ def audit(
             measured, moved, len(retrained), network.head, scenario == "class", classes=len(images.classes)
         ),
     )
+
+
+def _read(
+    network: Network, models: Sequence[tuple[str, Path]], architecture: str, key: str | None, normalise: str
+) -> list[SavedWeights]:
+    """Returns the weights of every file, and normalises as their networks did inside if nothing else was asked for.
+
+    Raises:
+        CheckpointError: see :func:`read_weights`; or no file has the entry ``key``, or the files differ in how their
+            networks normalised images.
+    """
+    read = [read_weights(network.module, path, architecture, key) for _, path in models]
+    if key and not any(weights.key or weights.prefix for weights in read):
+        raise CheckpointError(f"No file has an entry '{key}': each contains nothing but the weights. Leave out --key.")
+    numbers = {weights.normalisation for weights in read}
+    if normalise == "auto" and numbers != {None}:
+        if len(numbers) > 1:
+            names = ", ".join(weights.file.name for weights in read if weights.normalisation is not None)
+            raise CheckpointError(
+                f"The networks of {names} normalised images inside, and those of the other files did not do the same. "
+                "Choose one normalisation for all with --normalise."
+            )
+        network.normalise_by("the numbers in the files", *(read[0].normalisation or ((0.0,), (1.0,))))
+    return read
 
 
 @torch.no_grad()
@@ -185,5 +214,6 @@ def _command(arguments: Mapping[str, Any]) -> str:
     for name in ("features", "size"):
         words += [f"--{name}", str(arguments[name])] if arguments[name] is not None else []
     words += ["--normalise", arguments["normalise"]]
+    words += ["--key", arguments["key"]] if arguments["key"] else []
     words += ["--data", str(arguments["data"])] if arguments["data"] else []
     return shlex.join(words)

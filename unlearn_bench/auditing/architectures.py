@@ -20,6 +20,7 @@ from unlearn_bench.data.batches import Normalise
 from unlearn_bench.models import build, models
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+Numbers = tuple[float, ...]  # one for each channel
 NORMALISATIONS = ("auto", "dataset", "imagenet", "none")
 
 
@@ -34,13 +35,20 @@ class Network:
     """
 
     def __init__(
-        self, module: nn.Module, prepare: Callable[[Tensor], Tensor], preprocessing: str, features: str | None
+        self,
+        module: nn.Module,
+        preparation: Callable[[str, Numbers, Numbers], tuple[Callable[[Tensor], Tensor], str]],
+        features: str | None,
     ) -> None:
-        self.module, self._prepare, self.preprocessing = module.eval(), prepare, preprocessing
+        self.module, self._preparation = module.eval(), preparation
         self.head = ""
         self.features = ""
         self._seen: list[Tensor] = []
         self._features_module = features
+
+    def normalise_by(self, kind: str, mean: Numbers, std: Numbers) -> None:
+        """Normalises images by these numbers, which ``kind`` describes."""
+        self._prepare, self.preprocessing = self._preparation(kind, mean, std)
 
     @property
     def parameters(self) -> int:
@@ -155,19 +163,22 @@ def _wrapped(
     module: nn.Module, name: str, dataset: Dataset, features: str | None, size: int | None, normalise: str
 ) -> Network:
     grey = dataset.channels == 1 and ":" in name
+
+    def preparation(kind: str, mean: Numbers, std: Numbers) -> tuple[Callable[[Tensor], Tensor], str]:
+        scale = Normalise(mean * 3 if grey and len(mean) == 1 else mean, std * 3 if grey and len(std) == 1 else std)
+
+        def prepare(pixels: Tensor) -> Tensor:
+            scaled = scale(pixels.expand(-1, 3, -1, -1) if grey else pixels)
+            return scaled if size is None else interpolate(scaled, size=(size, size), mode="bilinear", antialias=True)
+
+        steps = ["grey repeated to three channels"] if grey else []
+        steps += [f"resized to {size}×{size} pixels"] if size else []
+        steps += [f"normalised by {kind} (mean {_numbers(mean)}, deviation {_numbers(std)})"]
+        return prepare, ", ".join(steps)
+
+    network = Network(module.to(dataset.train.pixels.device), preparation, features)
     kind, (mean, std) = _normalisation(name, normalise, module, dataset)
-    scale = Normalise(mean * 3 if grey and len(mean) == 1 else mean, std * 3 if grey and len(std) == 1 else std)
-
-    def prepare(pixels: Tensor) -> Tensor:
-        if grey:
-            pixels = pixels.expand(-1, 3, -1, -1)
-        scaled = scale(pixels)
-        return scaled if size is None else interpolate(scaled, size=(size, size), mode="bilinear", antialias=True)
-
-    steps = ["grey repeated to three channels"] if grey else []
-    steps += [f"resized to {size}×{size} pixels"] if size else []
-    steps += [f"normalised by {kind} (mean {_numbers(mean)}, deviation {_numbers(std)})"]
-    network = Network(module.to(dataset.train.pixels.device), prepare, ", ".join(steps), features)
+    network.normalise_by(kind, mean, std)
     with torch.no_grad():
         network.attach(dataset.train.pixels[:2], len(dataset.classes))
     return network
@@ -237,7 +248,7 @@ def _from_factory(name: str, source: str, function: str, options: Mapping[str, A
 
 def _normalisation(
     name: str, normalise: str, module: nn.Module, dataset: Dataset
-) -> tuple[str, tuple[tuple[float, ...], tuple[float, ...]]]:
+) -> tuple[str, tuple[Numbers, Numbers]]:
     """Returns a description of the normalisation, and its mean and standard deviation per channel."""
     if normalise == "auto" and name.startswith("timm:"):
         config = getattr(module, "pretrained_cfg", {})
@@ -249,7 +260,7 @@ def _normalisation(
     return "the training images' numbers", (dataset.mean, dataset.std)
 
 
-def _numbers(values: tuple[float, ...]) -> str:
+def _numbers(values: Numbers) -> str:
     return " ".join(f"{value:.3g}" for value in values)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from unlearn_bench.auditing.results import Audit
+from unlearn_bench.auditing.results import Audit, Input
 from unlearn_bench.report.page import own_file, render_page
 from unlearn_bench.report.page.content import TextTable
 from unlearn_bench.report.render import one_line
@@ -26,7 +26,7 @@ GAP = "gap: difference from the mean of the retrained models; floor: largest dif
 def facts_of(audit: Audit) -> list[tuple[str, str]]:
     """Returns what was audited, as pairs of a name and a description."""
     return [
-        *((file.role, f"{file.file}, SHA-256 {file.sha256}") for file in audit.inputs),
+        *((file.role, _described(file)) for file in audit.inputs),
         ("weights", audit.changed),
         ("architecture", audit.architecture),
         ("features", audit.features),
@@ -123,15 +123,21 @@ def to_html(audit: Audit) -> str:
 def to_json(audit: Audit) -> str:
     """Returns the audit as JSON.
 
-    The object has the fields of :class:`Audit`: ``inputs`` (role, file, sha256), ``measured`` (name, label, unit,
-    reads, about, shows, hides, without_reference, original, unlearned, retrained as a list, gap and floor or null) and
-    ``judgement`` (verdict, words, evidence, p_value or null); the other fields are text. In addition it has
-    ``evidence_not_proof``, the sentence with which every audit begins.
+    The object has the fields of :class:`Audit`: ``inputs`` (role, file, sha256, key, remarks), ``measured`` (name,
+    label, unit, reads, about, shows, hides, without_reference, original, unlearned, retrained as a list, gap and floor
+    or null) and ``judgement`` (verdict, words, evidence, p_value or null); the other fields are text. In addition it
+    has ``evidence_not_proof``, the sentence with which every audit begins.
     """
     content: dict[str, Any] = {"evidence_not_proof": EVIDENCE, **dataclasses.asdict(audit)}
     for metric, record in zip(audit.measured, content["measured"], strict=True):
         record.update(gap=metric.gap, floor=metric.floor)
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _described(file: Input) -> str:
+    """Returns what was read, such as ``state_dict of model.pth, SHA-256 …; ignored: criterion.weight``."""
+    source = f"{file.key} of {file.file}" if file.key else file.file
+    return "; ".join((f"{source}, SHA-256 {file.sha256}", *file.remarks))
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -11,11 +11,21 @@ Verdict = Literal["unchanged", "only the outputs", "distinguishable", "indisting
 
 @dataclass(frozen=True)
 class Input:
-    """An audited file: its role (original, unlearned, retrained), its name and its SHA-256."""
+    """An audited file.
+
+    Attributes:
+        role: original, unlearned or retrained.
+        file: its name.
+        sha256: of the file.
+        key: which entry of the file was read, such as ``state_dict``; empty if the file is the weights themselves.
+        remarks: what else is to be said of it, such as entries that were ignored.
+    """
 
     role: str
     file: str
     sha256: str
+    key: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

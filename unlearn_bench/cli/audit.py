@@ -14,7 +14,7 @@ from unlearn_bench.cli.app import app
 @app.command()
 def audit(
     model: Annotated[
-        Path, typer.Option("--model", help="Weights after unlearning: .safetensors, or a state dict in .pt.")
+        Path, typer.Option("--model", help="Weights after unlearning: safetensors, or a file of torch.save.")
     ],
     original: Annotated[Path, typer.Option("--original", help="Weights before unlearning.")],
     architecture: Annotated[
@@ -47,6 +47,10 @@ def audit(
             help="Pixel normalisation: dataset, imagenet, none, or auto: the architecture's, else the data set's.",
         ),
     ] = "auto",
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="The entry of the files with the weights, such as state_dict_ema; default: found."),
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the whole audit to this file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write an HTML page to this file.")] = None,
     plugin: arg.Plugin = None,
@@ -73,6 +77,7 @@ def audit(
             features=features,
             size=size,
             normalise=normalise,
+            key=key,
             data=data,
             device=device,
             progress=watch,
