@@ -58,7 +58,13 @@ def outputs_of_trial(network: Classifier, task: Task, split: ForgetSplit, normal
 
 
 def stored_outputs(
-    network: Classifier, weights: str, dataset: Dataset, split: ForgetSplit, normalise: Normalise, store: Store
+    network: Classifier,
+    weights: str,
+    dataset: Dataset,
+    split: ForgetSplit,
+    normalise: Normalise,
+    store: Store,
+    revision: str = "",
 ) -> tuple[ModelOutputs, OutputsRecord]:
     """Returns the outputs on every split: from their file if it is intact, else computed in one pass and written.
 
@@ -71,9 +77,11 @@ def stored_outputs(
         split: the division into forget set and retain set.
         normalise: maps uint8 pixels to the network's input.
         store: records where the files are.
+        revision: revision of the architecture, because another one can give other outputs for equal weights; empty for
+            a built-in architecture of version 1.
     """
     images = split.digest if split.triggered is not None else ""
-    key = digest_of(["outputs", weights, dataset.digest, images])
+    key = digest_of(["outputs", weights, dataset.digest, images, *([revision] if revision else [])])
     record = store.outputs(key)
     if record is not None:
         tensors = checkpoints.read(store.outputs_folder / record.file, record.file_digest, dataset.test.labels.device)
