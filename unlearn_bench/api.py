@@ -64,12 +64,13 @@ def run(
         >>> run("muda", forget="3", profile="demo")[["method", "da", "acc_forget"]]  # doctest: +SKIP
     """
     from unlearn_bench.config.benchmarks import Row
-    from unlearn_bench.config.selection import Choice
+    from unlearn_bench.config.selection import Choice, with_datasets
+    from unlearn_bench.data import datasets
     from unlearn_bench.report.bench import Bench
     from unlearn_bench.running.making import ExecutionConfig, make_runs, with_method
     from unlearn_bench.store import Store
 
-    benchmarks = load(config)
+    benchmarks = with_datasets(load(config), (reader.name for reader in datasets if reader.origin))
     choice = Choice(
         profile=profile,
         dataset=dataset,
@@ -103,11 +104,11 @@ def load_results(
         config: path of benchmarks.yaml, see :func:`run`.
 
     Returns:
-        A row for each run, with the columns ``run``, ``key``, ``method``, ``dataset``, ``scenario``, ``forget``,
-        ``seed``, ``profile``, ``status``, ``error``, ``options`` (dict), ``trial`` (whether ``tune`` made it, measured
-        on held-out images), ``traced`` (whether it was made for a figure of curves), ``finished_at`` (UTC), ``seconds``
-        and ``images`` (cost of the method), ``code_version``, ``machine``, and a column for each metric, in its own
-        unit, NaN if not measured.
+        A row for each run, with the columns ``run``, ``key``, ``method``, ``version`` (of the method, and of the model
+        and scenario of a plug-in), ``dataset``, ``scenario``, ``forget``, ``seed``, ``profile``, ``status``,
+        ``error``, ``options`` (dict), ``trial`` (whether ``tune`` made it, measured on held-out images), ``traced``
+        (whether it was made for a figure of curves), ``finished_at`` (UTC), ``seconds`` and ``images`` (cost of the
+        method), ``code_version``, ``machine``, and a column for each metric, in its own unit, NaN if not measured.
 
     Raises:
         StoreError: the database does not exist.
@@ -183,6 +184,7 @@ def _frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
             "run": run.id,
             "key": run.key,
             "method": run.method,
+            "version": run.versions,
             "dataset": run.dataset,
             "scenario": run.scenario,
             "forget": run.forget,

@@ -96,7 +96,11 @@ BAD = {
     "missing": ("gone.py", None, "There is no plug-in"),
     "not Python": ("a.txt", "x", "Give --plugin the path of a .py file"),
     "syntax": ("a.py", "def", "The plug-in a.py cannot be loaded: SyntaxError"),
-    "nothing": ("b.py", "x = 1", "The plug-in b.py registers nothing. Decorate a function with @method or @metric."),
+    "nothing": (
+        "b.py",
+        "x = 1",
+        "The plug-in b.py registers nothing. Decorate a function with @method, @metric, @model",
+    ),
     "name": ("c.py", METHOD.replace("head_ft", "muda"), "ValueError: two methods are named 'muda'. Correct the file."),
 }
 

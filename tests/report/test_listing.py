@@ -87,7 +87,7 @@ def test_explain_answers_for_metrics_too(home: Path) -> None:
         assert part in text
     odd = command("explain", "mmia")
     assert (odd.returncode, odd.stdout) == (2, "")
-    assert "No method or metric named 'mmia'. Did you mean 'mia'?" in odd.stderr
+    assert "No method, metric, model, dataset or scenario named 'mmia'. Did you mean 'mia'?" in odd.stderr
 
 
 def test_open_writes_the_page_beside_the_database(bench: Bench, home: Path) -> None:

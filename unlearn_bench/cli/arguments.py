@@ -99,7 +99,9 @@ Output = Annotated[Path | None, typer.Option("--output", help="Write to this fil
 Plugin = Annotated[
     list[Path] | None,
     typer.Option(
-        "--plugin", help="A Python file with your own methods or metrics. Repeatable.", callback=_load_plugins
+        "--plugin",
+        help="A Python file with your own methods, metrics, models, data sets or scenarios. Repeatable.",
+        callback=_load_plugins,
     ),
 ]
 Options = Annotated[

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unlearn_bench.config.benchmarks import Benchmarks, Measured, Scalar
 from unlearn_bench.core.errors import unknown_name
-from unlearn_bench.core.options import describe
+from unlearn_bench.core.options import Option, describe
 from unlearn_bench.core.registry import Entry
 from unlearn_bench.data import datasets
 from unlearn_bench.data.scenarios import scenarios
@@ -50,16 +51,37 @@ def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
 
 
 def describe_entry(name: str, benchmarks: Benchmarks) -> str:
-    """Returns a method's recipe, or a metric's definition with what it can and cannot show.
+    """Returns a method's recipe, a metric's definition, or what a model, data set or scenario is and its options.
 
     Raises:
-        UnknownNameError: there is no such method or metric.
+        UnknownNameError: there is no such entry.
     """
-    if name in metrics.names() and name not in methods.names():
+    if name in methods.names():
+        return describe_method(methods.get(name), benchmarks)
+    if name in metrics.names():
         return describe_metric(metrics.get(name))
-    if name not in methods.names():
-        raise unknown_name("method or metric", name, [*methods.names(), *metrics.names()])
-    return describe_method(methods.get(name), benchmarks)
+    entries = {entry.name: entry for kind in ("scenarios", "datasets", "models") for entry in REGISTRIES[kind]}
+    if name not in entries:
+        raise unknown_name(
+            "method, metric, model, dataset or scenario", name, [*methods.names(), *metrics.names(), *entries]
+        )
+    return describe_other(entries[name])
+
+
+def describe_other(entry: Entry) -> str:
+    """Returns what a model, a data set or a scenario is, its version, and its options."""
+    options = describe(entry.function)
+    return "\n\n".join(
+        [
+            f"{entry.name}: {entry.label}",
+            re.split(r"\n\n(?:Args|Raises|Example):", inspect.getdoc(entry.function) or "")[0],  # for Python users
+            f"Source: {entry.source}.",
+            f"A plug-in from {entry.origin}, version {entry.revision}."
+            if entry.origin
+            else f"Version {entry.revision}.",
+            *([_option_table(options)] if options else []),
+        ]
+    )
 
 
 def describe_metric(metric: Metric) -> str:
@@ -100,13 +122,7 @@ def describe_method(method: Method, benchmarks: Benchmarks) -> str:
         parts.append("It makes its own inputs: the images that it passes through a network are not checked.")
     if method.note:
         parts.append(textwrap.fill(method.note, 100))
-    options = describe(method.function)
-    parts.append(
-        plain_table(
-            ["option", "type", "default", "range", "what it is"],
-            [[option.name, option.type, option.default, option.range, option.help] for option in options],
-        )
-    )
+    parts.append(_option_table(describe(method.function)))
     for preset, values in method.presets.items():
         parts.append(f"Preset {preset} (--preset {preset}): {_pairs(values)}.")
     for name, profile in benchmarks.profiles.items():
@@ -114,6 +130,13 @@ def describe_method(method: Method, benchmarks: Benchmarks) -> str:
         if changed:
             parts.append(f"In profile {name}: {_pairs(changed)}.")
     return "\n\n".join(parts)
+
+
+def _option_table(options: Sequence[Option]) -> str:
+    return plain_table(
+        ["option", "type", "default", "range", "what it is"],
+        [[option.name, option.type, option.default, option.range, option.help] for option in options],
+    )
 
 
 def _pairs(values: Mapping[str, Scalar]) -> str:

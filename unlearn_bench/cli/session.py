@@ -55,7 +55,7 @@ def open_bench(
     from unlearn_bench.report.bench import Bench
     from unlearn_bench.store import Store
 
-    benchmarks = load_config(config)
+    benchmarks = _with_plugins(load_config(config), dataset)
     choice = Choice(
         profile=profile,
         dataset=dataset,
@@ -66,6 +66,16 @@ def open_bench(
     )
     store = Store(database_url(benchmarks, db), create=create)
     return Bench.choose(benchmarks, store, choice, tuned=read_tuned(options) if options else {})
+
+
+def _with_plugins(benchmarks: Benchmarks, dataset: str | None) -> Benchmarks:
+    """Returns benchmarks.yaml with the data sets of plug-ins, if the user names a data set that it lacks."""
+    if dataset is None or dataset.split(":", 1)[0] in benchmarks.datasets:
+        return benchmarks
+    from unlearn_bench.config.selection import with_datasets
+    from unlearn_bench.data import datasets
+
+    return with_datasets(benchmarks, (reader.name for reader in datasets if reader.origin))
 
 
 def _in_sequence(forget: list[str], then: list[str]) -> list[str]:

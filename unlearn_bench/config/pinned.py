@@ -44,6 +44,10 @@ class PinnedModel:
     cost: dict[str, Any]
     made_by: str
 
+    def model_key(self, disturbance: int) -> str:
+        """Returns the identity of the weights in runs that start from the model, see :class:`Experiment`."""
+        return digest_of(["pinned", self.file_digest, disturbance])
+
 
 @dataclass(frozen=True)
 class Pinned:

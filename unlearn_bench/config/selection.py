@@ -7,10 +7,20 @@ data set. Rows of the paper that become equal are merged into one row, which kee
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from unlearn_bench.config.benchmarks import DATASET, Benchmarks, FigureEntry, Measured, Profile, Row, Scalar, Subset
+from unlearn_bench.config.benchmarks import (
+    DATASET,
+    Benchmarks,
+    DatasetEntry,
+    FigureEntry,
+    Measured,
+    Profile,
+    Row,
+    Scalar,
+    Subset,
+)
 from unlearn_bench.config.pinned import Pinned, find_pinned
 from unlearn_bench.core.errors import OptionError, did_you_mean, unknown_name
 from unlearn_bench.core.spec import Experiment, recorded_name
@@ -82,6 +92,18 @@ class Choice:
 
 
 NOTHING_CHOSEN = Choice()
+
+
+def with_datasets(benchmarks: Benchmarks, names: Iterable[str]) -> Benchmarks:
+    """Returns benchmarks.yaml with an entry for each data set that it does not name, such as one of a plug-in.
+
+    The entry is that of ``folder``, because both are the user's own images. Without one, it has the default profile, no
+    augmentation and no forget sets.
+    """
+    own = DatasetEntry(profile=benchmarks.default_profile, augment="none")
+    own = benchmarks.datasets.get("folder", own).model_copy(update={"label": ""})
+    missing = {name: own for name in names if name.split(":", 1)[0] not in benchmarks.datasets}
+    return benchmarks.model_copy(update={"datasets": {**benchmarks.datasets, **missing}}) if missing else benchmarks
 
 
 def select(

@@ -37,6 +37,7 @@ class Tuned(BaseModel):
     evaluation_seconds: float
     forward_images: int
     backward_images: int
+    versions: str = Field(default="", description="versions of a plug-in's method, model and scenario in the trials")
 
     @property
     def sentence(self) -> str:
@@ -48,6 +49,7 @@ class Tuned(BaseModel):
         )
         seconds = self.method_seconds + self.evaluation_seconds
         where = f"{self.dataset}, {self.scenario} {', '.join(self.forget)}"
+        where += f", with version {self.versions}," if self.versions else ""
         return f"tuned on {where} by {reads} ({self.search}, {self.trials} trials, {self.runs} runs, {seconds:.0f} s)"
 
 
@@ -98,6 +100,6 @@ def write_tuned(file: Path, method: str, entry: Tuned) -> None:
     entries = read_tuned(file) if file.exists() else {}
     entries[method] = entry
     check_writable(file)
-    content = {name: entries[name].model_dump() for name in sorted(entries)}
+    content = {name: entries[name].model_dump(exclude_defaults=True) for name in sorted(entries)}
     with atomic_write(file) as part:
         part.write_text(HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")

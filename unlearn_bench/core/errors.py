@@ -26,6 +26,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+EXTENSIBLE = ("method", "metric", "model", "dataset", "scenario")  # the kinds that a plug-in can add
+
 
 class UserError(Exception):
     """Wrong use: the message states the bad value, what was expected, and how to fix it."""
@@ -116,5 +118,5 @@ def did_you_mean(wrong: str, names: Iterable[str]) -> str:
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> UnknownNameError:
     """Returns the error for a name of a ``kind`` that is not among ``names``."""
     names = sorted(names)
-    own = f" To use a {kind} of your own, pass --plugin FILE." if kind in ("method", "metric") else ""
+    own = f" To use a {kind} of your own, pass --plugin FILE." if kind in EXTENSIBLE else ""
     return UnknownNameError(f"No {kind} named '{name}'.{did_you_mean(name, names)} Known: {', '.join(names)}.{own}")

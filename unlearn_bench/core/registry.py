@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -19,8 +18,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from unlearn_bench.core.errors import PluginError, PluginWarning, unknown_name
 from unlearn_bench.core.renamed import new_name
+from unlearn_bench.core.sources import sources_digest
 
 OURS = "unlearn_bench."  # prefix of modules that are not plug-ins
+DECORATORS = "@method, @metric, @model, @dataset or @scenario"
 FILES = "unlearn_bench_plugins"  # prefix of the module names of plug-in files
 
 
@@ -64,8 +65,16 @@ class Entry:
 
     @property
     def revision(self) -> str:
-        """The version; for a plug-in followed by the start of its file's SHA-256: editing the file creates new runs."""
-        return f"{self.version}+{_digest_at_load(self._file)[:12]}" if self.origin else str(self.version)
+        """The version; for a plug-in followed by the start of its SHA-256: editing the plug-in creates new runs.
+
+        The hash is of the plug-in's file and the files beside it that it imports, see
+        :func:`unlearn_bench.core.sources.sources_digest`.
+        """
+        if not self.origin:
+            return str(self.version)
+        module = inspect.unwrap(self.function).__module__
+        digest = _plugin_files.get(self._file.resolve()) or _digest_at_first_use(self._file, module)
+        return f"{self.version}+{digest[:12]}"
 
     @property
     def _file(self) -> Path:
@@ -79,9 +88,12 @@ _plugin_files: dict[Path, str] = {}  # to the SHA-256 of the loaded content
 
 
 @cache
-def _digest_at_load(file: Path) -> str:
-    """Returns a file's SHA-256 at the first call. A later edit does not change the code that this process runs."""
-    return _plugin_files.get(file.resolve()) or hashlib.sha256(file.read_bytes()).hexdigest()
+def _digest_at_first_use(file: Path, module: str) -> str:
+    """Returns the SHA-256 of an installed plug-in. A later edit does not change the code that this process runs."""
+    package, *parts = module.split(".")
+    depth = len(parts) + (file.name == "__init__.py")
+    root = file.parents[depth] if depth < len(file.parents) else file.parent
+    return sources_digest(file, file.read_bytes(), root, package)
 
 
 class Registry(Generic[E]):
@@ -171,7 +183,7 @@ def load_plugin(file: Path, digest: str | None = None) -> None:
     if not file.is_file() or file.suffix != ".py":
         raise PluginError(f"There is no plug-in file {file}. Give --plugin the path of a .py file.")
     source = file.read_bytes()
-    content = hashlib.sha256(source).hexdigest()
+    content = sources_digest(file, source, file.parent)
     if digest not in (None, content):
         raise PluginError(f"The plug-in {file.name} was changed while the command ran. Run the command again.")
     for registry in _registries:
@@ -191,7 +203,7 @@ def load_plugin(file: Path, digest: str | None = None) -> None:
         advice = new_name(problem) or "Correct the file."
         raise PluginError(f"The plug-in {file.name} cannot be loaded: {_reason(problem)}. {advice}") from problem
     if _count() == before:
-        raise PluginError(f"The plug-in {file.name} registers nothing. Decorate a function with @method or @metric.")
+        raise PluginError(f"The plug-in {file.name} registers nothing. Decorate a function with {DECORATORS}.")
     _plugin_files[file] = content
 
 

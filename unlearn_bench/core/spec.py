@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +205,9 @@ class RunSpec:
         seed: seed of the configuration; the seeds of all generators are derived from it.
         dataset_digest: hash of the images and labels that are used.
         forget_digest: hash of the sorted indices of the forget set.
+        revisions: by kind (``model``, ``scenario``), the revision of the entry that the run uses, see
+            :class:`unlearn_bench.core.registry.Entry`. Built-in entries of version 1 are left out, so that old keys
+            stay valid. A data set needs no revision, because ``dataset_digest`` is the hash of its content.
     """
 
     experiment: Experiment
@@ -215,18 +218,20 @@ class RunSpec:
     seed: int
     dataset_digest: str
     forget_digest: str
+    revisions: dict[str, str] = field(default_factory=dict)
 
     @property
     def canonical(self) -> dict[str, Any]:
-        """The fields of the identity, as plain data."""
-        return {**asdict(self), "experiment": self.experiment.canonical}
+        """The fields of the identity, as plain data. ``revisions`` counts only if set, so that old keys stay valid."""
+        fields = {**asdict(self), "experiment": self.experiment.canonical}
+        return {name: value for name, value in fields.items() if value or name != "revisions"}
 
     @property
     def key(self) -> str:
         """SHA-256 of the canonical JSON, the identity of the run."""
         return digest_of(self.canonical)
 
-    def model_key(self, *, uses_forget_set: bool, from_scratch: bool) -> str:
+    def model_key(self, *, uses_forget_set: bool, from_scratch: bool, changes_images: bool = False) -> str:
         """Returns the identity of the weights.
 
         The weights of the original model do not depend on the forget set, so all configurations and scenarios share one
@@ -238,10 +243,13 @@ class RunSpec:
         Args:
             uses_forget_set: whether the weights depend on the forget set.
             from_scratch: whether the method trains from initial weights, as references do.
+            changes_images: whether the scenario changes training images, so that its revision matters.
         """
         if not from_scratch:
             return self.key
-        whole = replace(self, experiment=replace(self.experiment, held_out=0.0, trace_every=0, pinned="")).canonical
+        revisions = {kind: text for kind, text in self.revisions.items() if kind != "scenario" or changes_images}
+        experiment = replace(self.experiment, held_out=0.0, trace_every=0, pinned="")
+        whole = replace(self, experiment=experiment, revisions=revisions).canonical
         dropped = {"forget"} if uses_forget_set else {"forget", "forget_digest"}
         shared = {name: value for name, value in whole.items() if name not in dropped}
         shared["experiment"] = {

@@ -213,12 +213,20 @@ datasets: Registry[DatasetReader] = Registry("dataset", __name__)
 
 
 def dataset(
-    *, label: str, source: str, files: Callable[[Location], list[Path]] | None = None, is_official: bool = True
+    *,
+    label: str,
+    source: str,
+    files: Callable[[Location], list[Path]] | None = None,
+    is_official: bool = True,
+    version: int = 1,
 ) -> Callable[[Callable[[Location], Splits]], Callable[[Location], Splits]]:
-    """Registers a function from a :class:`Location` to :class:`Splits` as a reader under its own name."""
+    """Registers a function from a :class:`Location` to :class:`Splits` as a reader under its own name.
+
+    Increase ``version`` with every change that changes the images: cached images of another version are not read.
+    """
 
     def register(function: Callable[[Location], Splits]) -> Callable[[Location], Splits]:
-        datasets.add(DatasetReader(function.__name__, label, source, function, files, is_official))
+        datasets.add(DatasetReader(function.__name__, label, source, function, files, is_official, version=version))
         return function
 
     return register

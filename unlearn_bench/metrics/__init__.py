@@ -16,7 +16,7 @@ Reads = Literal["features", "logits"]
 About = Literal["forget", "retain"]
 # columns of exported and loaded runs
 TAKEN = {"run", "key", "status", "method", "dataset", "scenario", "forget", "profile", "seed", "record", "finished_at"}
-TAKEN |= {"error", "options", "seconds", "images", "trial", "traced", "code_version", "machine"}
+TAKEN |= {"version", "error", "options", "seconds", "images", "trial", "traced", "code_version", "machine"}
 Better = Literal["higher", "lower", "near retrained"]
 
 

@@ -108,11 +108,17 @@ def draw_convolutions(part: nn.Module) -> None:
 models: Registry[Entry] = Registry("model", __name__)
 
 
-def model(*, label: str, source: str) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
-    """Registers an architecture: a function from (channels, classes, *, parameters) to a :class:`Classifier`."""
+def model(
+    *, label: str, source: str, version: int = 1
+) -> Callable[[Callable[..., Classifier]], Callable[..., Classifier]]:
+    """Registers an architecture: a function from (channels, classes, *, parameters) to a :class:`Classifier`.
+
+    Increase ``version`` with every change that changes weights or outputs, see
+    :class:`unlearn_bench.core.registry.Entry`.
+    """
 
     def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
-        models.add(Entry(function.__name__, label, source, function))
+        models.add(Entry(function.__name__, label, source, function, version=version))
         return function
 
     return register

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from unlearn_bench.config.benchmarks import Benchmarks, Measured, Row, TableEntry
-from unlearn_bench.config.selection import NOTHING_CHOSEN, Choice, PlacedRow, Selection, place_rows, select
+from unlearn_bench.config.selection import (
+    NOTHING_CHOSEN,
+    Choice,
+    PlacedRow,
+    Selection,
+    place_rows,
+    select,
+    with_datasets,
+)
 from unlearn_bench.config.tuned import Tuned
 from unlearn_bench.core.spec import canonical_forget
 from unlearn_bench.report.tables import Table, build_table, by_selection
@@ -43,12 +51,15 @@ class Bench:
     ) -> Bench:
         """Returns the bench for a choice, see :func:`unlearn_bench.config.selection.select`.
 
+        A recorded data set that benchmarks.yaml does not name is known too, because a plug-in may be gone.
+
         Args:
             benchmarks: the content of benchmarks.yaml.
             store: the database.
             choice: what the user chose.
             tuned: by method, options that replace the profile's; a note under every table states them.
         """
+        benchmarks = with_datasets(benchmarks, store.dataset_names())
         bench = cls(benchmarks, select(benchmarks, choice), store, choice, tuned or {})
         return replace(bench, selection=bench._with_tuned(bench.selection))
 

@@ -69,13 +69,17 @@ def sorted_runs(runs: Sequence[RunRecord], by: str) -> list[RunRecord]:
 
 
 def list_runs(runs: Sequence[RunRecord], metric: str | None = None) -> Listing:
-    """Returns a row for each run, with a column for ``metric`` unless it is None."""
-    header = ["run", "key", "method", "dataset", "forget", "seed", "profile", "status", "finished (UTC)"]
+    """Returns a row for each run, with a column for ``metric`` unless it is None.
+
+    The column ``version`` has the version of the method, and those of a plug-in's model and scenario.
+    """
+    header = ["run", "key", "method", "version", "dataset", "forget", "seed", "profile", "status", "finished (UTC)"]
     body: list[list[Any]] = [
         [
             r.id,
             r.key[:12],
             r.method,
+            r.versions,
             r.dataset,
             r.forget,
             r.seed,
@@ -144,13 +148,13 @@ def describe_run(
     lines: list[tuple[str, Any]] = [
         ("run", f"{run.id}, {run.status}" + (f": {run.error}" if run.error else "")),
         ("key", run.key),
-        ("method", run.method),
+        ("method", f"{run.method}, version {run.spec['version']}"),
         ("options", _pairs(run.options)),
         ("changed from default", _pairs(run.changed_options) or "nothing"),
         ("dataset", f"{run.dataset}, content {run.dataset_digest}"),
-        ("forget set", f"{run.scenario} {run.forget}, hash {run.spec['forget_digest']}"),
+        ("forget set", f"{run.scenario} {run.forget}, hash {run.spec['forget_digest']}{_version(run, 'scenario')}"),
         ("seed", run.seed),
-        ("model", _pairs(run.spec["experiment"]["model"])),
+        ("model", _pairs(run.spec["experiment"]["model"]) + _version(run, "model")),
         ("recipe", _pairs(run.spec["experiment"]["recipe"])),
         ("precision", f"{run.precision}, CPU threads: {run.spec['experiment']['threads']}"),
         ("profile", run.profile),
@@ -227,6 +231,10 @@ def _cost(run: RunRecord) -> list[str]:
         return ["–"] * 4
     counts = (run.model.samples_seen, run.model.forward_images, run.model.backward_images)
     return [*(f"{count:,}" for count in counts), f"{run.model.method_seconds:.1f}"]
+
+
+def _version(run: RunRecord, kind: str) -> str:
+    return f", {kind} version {run.revisions[kind]}" if kind in run.revisions else ""
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

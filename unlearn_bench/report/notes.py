@@ -57,24 +57,31 @@ def provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
     scenario = ", ".join(f"{name} {value}" for name, value in experiment.scenario_options.items())
     is_sequence = any(THEN in words for words in selection.forget)
     sequence = f" ({THEN}: each request starts from the model after the previous one)" if is_sequence else ""
+    revisions = {kind: f", version {text}" for run in runs for kind, text in run.revisions.items()}
     per_class = f", {experiment.train_per_class} training images per class" if experiment.train_per_class else ""
     return [
         f"Images: {experiment.dataset} (content {', '.join(sorted(images))}){per_class}; scenario {experiment.scenario}"
-        f"{f' ({scenario})' if scenario else ''}; "
+        f"{f' ({scenario})' if scenario else ''}{revisions.get('scenario', '')}; "
         f"forget sets {', '.join(selection.forget)}"
         f"{sequence}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
-        f"Model: {experiment.model['name']} ({model}), {experiment.precision}; recipe: {recipe}.",
-        *_pinned(selection),
+        f"Model: {experiment.model['name']}{f' ({model})' if model else ''}{revisions.get('model', '')}, "
+        f"{experiment.precision}; recipe: {recipe}.",
+        *_pinned(selection, runs),
         measured_by(runs),
         *([ONE_SEED] if len(selection.seeds) == 1 and len(selection.forget) > 1 else []),
     ]
 
 
-def _pinned(selection: Selection) -> list[str]:
-    """Returns notes on the pinned references: their seeds, and where they were trained."""
-    models = selection.pinned.models.values() if selection.pinned else ()
-    made_by = sorted({model.made_by for model in models if model.seed in selection.seeds})
-    seeds = sorted({model.seed for model in models} & set(selection.seeds))
+def _pinned(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
+    """Returns notes on the pinned references among the runs: their seeds, and where they were trained.
+
+    Another version of the architecture does not use the pinned references.
+    """
+    used = {run.model.key for run in runs if run.model}
+    pinned = selection.pinned.models.values() if selection.pinned else ()
+    models = [model for model in pinned if model.model_key(selection.experiment.disturbance) in used]
+    made_by = sorted({model.made_by for model in models})
+    seeds = sorted({model.seed for model in models})
     return [
         f"Original and retrained models of seed {', '.join(map(str, seeds))} are pinned references, trained by {by}."
         for by in made_by

@@ -171,11 +171,18 @@ def by_selection(placed: Sequence[tuple[AnyRow, Selection]]) -> list[tuple[Selec
 
 
 def comparable_runs(experiment_key: str, store: Store) -> list[RunRecord]:
-    """Returns an experiment's runs on the images of the last requested run, last requested first."""
+    """Returns an experiment's runs with the images, model and scenario of the last requested run, which comes first.
+
+    Runs of another revision of the model or the scenario are left out, so that no table mixes two revisions.
+    """
     recorded = sorted(
         store.runs(experiment_key=experiment_key), key=lambda run: (run.requested_at, run.id), reverse=True
     )
-    return [run for run in recorded if run.dataset_digest == recorded[0].dataset_digest]
+    return [
+        run
+        for run in recorded
+        if (run.dataset_digest, run.revisions) == (recorded[0].dataset_digest, recorded[0].revisions)
+    ]
 
 
 def runs_of_row(recorded: Sequence[RunRecord], row: Row, selection: Selection) -> dict[Configuration, RunRecord]:

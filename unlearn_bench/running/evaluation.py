@@ -64,6 +64,7 @@ def stored_outputs(
     split: ForgetSplit,
     normalise: Normalise,
     store: Store,
+    revision: str = "",
 ) -> tuple[ModelOutputs, OutputsRecord]:
     """Returns the outputs on every split: from their file if it is intact, else computed in one pass and written.
 
@@ -76,11 +77,12 @@ def stored_outputs(
         split: the division into forget set and retain set.
         normalise: maps uint8 pixels to the network's input.
         store: records where the files are.
+        revision: revision of the architecture, because another one can give other outputs for equal weights; empty for
+            a built-in architecture of version 1.
     """
     images = split.digest if split.triggered is not None else ""
-    key = digest_of(
-        ["outputs", weights, dataset.digest, images, *([dict(network.preparation)] if network.preparation else [])]
-    )
+    parts = [part for part in (network.preparation, revision) if part]
+    key = digest_of(["outputs", weights, dataset.digest, images, *parts])
     record = store.outputs(key)
     if record is not None:
         tensors = checkpoints.read(store.outputs_folder / record.file, record.file_digest, dataset.test.labels.device)

@@ -16,7 +16,7 @@ from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.scenarios import scenarios, split_dataset
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.models import complete_model
-from unlearn_bench.running.tasks import Task, measured, version_of
+from unlearn_bench.running.tasks import Task, measured, revisions_of, version_of
 from unlearn_bench.store import Store
 
 ORIGINAL = "original"  # the method from whose weights every approximate method starts
@@ -105,6 +105,7 @@ def make_plan(
     resolved = [(methods.get(row.method), resolve(selection, row)) for row in rows]
     tasks: dict[str, Task] = {}
     experiment = selection.experiment
+    revisions = revisions_of(experiment)
 
     def task(method: Method, options: dict[str, Any], split: ForgetSplit, seed: int, start: Task | None) -> Task:
         spec = RunSpec(
@@ -116,6 +117,7 @@ def make_plan(
             seed=seed,
             dataset_digest=dataset.digest,
             forget_digest=split.digest,
+            revisions=revisions,
         )
         return Task(spec, selection.profile, start, selection.pinned)
 

@@ -233,8 +233,8 @@ class Runner:
         """Returns the outputs that the metrics read, and the record of their file; a trial has none."""
         if task.spec.experiment.held_out or model.weights_digest is None:
             return outputs_of_trial(network, task, split, self.normalise_for(network)), None
-        normalise = self.normalise_for(network)
-        return stored_outputs(network, model.weights_digest, self.dataset, split, normalise, self.store)
+        normalise, revision = self.normalise_for(network), task.spec.revisions.get("model", "")
+        return stored_outputs(network, model.weights_digest, self.dataset, split, normalise, self.store, revision)
 
     def _read(self, network: Classifier, record: ModelRecord) -> bool:
         if record.file is None or record.file_digest is None:

@@ -8,11 +8,12 @@ import torch
 
 from unlearn_bench.config.pinned import Pinned, PinnedModel
 from unlearn_bench.core.errors import DataError
-from unlearn_bench.core.spec import Experiment, RunSpec, digest_of
+from unlearn_bench.core.spec import Experiment, RunSpec
 from unlearn_bench.data import ForgetSplit, Images
 from unlearn_bench.data.scenarios import scenarios
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.metrics import Metric, metrics, metrics_of
+from unlearn_bench.models import models
 
 # the metrics of a tuning trial: those that need neither many images nor a retrained model
 TRIAL_METRICS = ("acc_retain", "acc_forget", "da", "nmi")
@@ -46,7 +47,7 @@ class Task:
     def model_key(self) -> str:
         """Identity of the weights that the run trains, or copies from the pinned references."""
         pinned = self.pinned_model
-        return self._model_key(self.spec) if pinned is None else self._pinned_key(pinned)
+        return self._model_key(self.spec) if pinned is None else pinned.model_key(self.spec.experiment.disturbance)
 
     @property
     def pinned_model(self) -> PinnedModel | None:
@@ -56,13 +57,12 @@ class Task:
         undisturbed = replace(self.spec, experiment=replace(self.spec.experiment, disturbance=0))
         return self.pinned.models.get(self._model_key(undisturbed))
 
-    def _pinned_key(self, pinned: PinnedModel) -> str:
-        return digest_of(["pinned", pinned.file_digest, self.spec.experiment.disturbance])
-
     def _model_key(self, spec: RunSpec) -> str:
         method, scenario = self.method, scenarios.get(spec.experiment.scenario)
         return spec.model_key(
-            uses_forget_set=method.uses_forget_set or scenario.changes_images, from_scratch=method.from_scratch
+            uses_forget_set=method.uses_forget_set or scenario.changes_images,
+            from_scratch=method.from_scratch,
+            changes_images=scenario.changes_images,
         )
 
     @property
@@ -110,6 +110,16 @@ def version_of(method: Method, experiment: Experiment) -> str:
         return method.revision
     traced = ", ".join(f"{name} {metrics.get(name).revision}" for name in TRACED_METRICS)
     return f"{method.revision}, traced by {traced}"
+
+
+def revisions_of(experiment: Experiment) -> dict[str, str]:
+    """Returns the revisions of the model and the scenario, see :class:`unlearn_bench.core.spec.RunSpec`.
+
+    Raises:
+        UnknownNameError: there is no such model or scenario.
+    """
+    entries = {"model": models.get(str(experiment.model["name"])), "scenario": scenarios.get(experiment.scenario)}
+    return {kind: entry.revision for kind, entry in entries.items() if entry.revision != "1"}
 
 
 def method_data(task: Task, split: ForgetSplit) -> MethodData:

@@ -193,6 +193,7 @@ class _Search:
     def summary(self, ranked: Sequence[Trial], runs: Sequence[RunRecord], title: str) -> Tuned:
         """Returns the options of the first trial, with the cost of all runs."""
         selection, best = self.bench.selection, ranked[0]
+        versions = best.runs[0].versions
         options = resolve(selection, self._row(best.options))
         spent = [run.model for run in runs if run.model]
         return Tuned(
@@ -211,6 +212,7 @@ class _Search:
             evaluation_seconds=round(sum(run.evaluation_seconds for run in runs), 2),
             forward_images=sum(model.forward_images for model in spent),
             backward_images=sum(model.backward_images for model in spent),
+            versions="" if versions == "1" else versions,
         )
 
     def _row(self, options: Mapping[str, Any]) -> Row:

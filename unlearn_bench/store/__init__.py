@@ -273,6 +273,11 @@ class Store(Database):
             row = session.scalar(query.order_by(RunRow.finished_at.desc(), RunRow.id.desc()).limit(1))
             return (tuple(row.classes), tuple(row.fine_classes)) if row else ((), ())
 
+    def dataset_names(self) -> list[str]:
+        """Returns the sorted names of the data sets that have a run."""
+        with self.session() as session:
+            return list(session.scalars(select(DatasetRow.name).distinct().order_by(DatasetRow.name)))
+
     def count(self) -> int:
         """Returns the number of recorded runs."""
         with self.session() as session:

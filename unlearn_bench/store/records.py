@@ -180,3 +180,14 @@ class RunRecord:
     def scenario(self) -> str:
         """The scenario of the forget set, such as ``class``."""
         return str(self.spec["experiment"]["setting"])  # the name from which keys are hashed
+
+    @property
+    def revisions(self) -> dict[str, str]:
+        """The revisions of the run's model and scenario, by kind; built-in entries of version 1 are left out."""
+        return dict(self.spec.get("revisions", {}))
+
+    @property
+    def versions(self) -> str:
+        """The version of the method and, if recorded, those of model and scenario: ``1, model 1+3f2a…``."""
+        method = self.spec["version"].split(", traced by")[0]
+        return ", ".join([method, *(f"{kind} {text}" for kind, text in sorted(self.revisions.items()))])

@@ -45,11 +45,13 @@ def scenario(
     names_classes: bool = False,
     keeps_class: bool = False,
     untunable: str = "",
+    version: int = 1,
 ) -> Callable[[Callable[..., ForgetSplit]], Callable[..., ForgetSplit]]:
     """Registers a scenario. It takes a name because the name of the first one, ``class``, is a keyword of Python."""
 
     def register(function: Callable[..., ForgetSplit]) -> Callable[..., ForgetSplit]:
-        scenarios.add(Scenario(name, label, source, function, changes_images, names_classes, keeps_class, untunable))
+        declared = (changes_images, names_classes, keeps_class, untunable)
+        scenarios.add(Scenario(name, label, source, function, *declared, version=version))
         return function
 
     return register

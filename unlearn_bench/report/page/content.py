@@ -146,7 +146,7 @@ def _value(value: Any) -> str:
 
 
 def _by(runs: Sequence[RunRecord]) -> str:
-    versions = sorted({f"{run.spec['version']} of unlearn-bench {run.environment.code_version}" for run in runs})
+    versions = sorted({f"{run.versions} of unlearn-bench {run.environment.code_version}" for run in runs})
     return f"version {', '.join(versions)}" if versions else ""
 
 
