@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearn_bench.config.benchmarks import database_url, load
 from unlearn_bench.core.progress import Progress, silent
+from unlearn_bench.core.sources import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,9 @@ def run(
     device: str = "auto",
     workers: int | None = 1,
     progress: Progress = silent,
+    size: int | None = None,
+    layout: str = "auto",
+    strict: bool = False,
 ) -> pd.DataFrame:
     """Returns the runs of a method and of its references. Runs that are not in the database yet are made first.
 
@@ -40,7 +44,7 @@ def run(
         method: name of the method; see ``unlearn-bench list methods``.
         forget: a forget set in the spelling of the scenario, or several.
         profile: name of the profile, which sets the scale; None for the default profile.
-        dataset: name of the data set; None for the profile's.
+        dataset: name of the data set, such as ``folder:PATH``; None for the profile's.
         scenario: name of the scenario; None for the profile's.
         seeds: seeds of the configurations; empty for the profile's.
         options: hyper-parameters that override the profile's.
@@ -52,6 +56,7 @@ def run(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         workers: number of simultaneous runs. More than one starts processes; a script then needs a ``__main__`` guard.
         progress: called after every step.
+        size, layout, strict: how your own images are read, see :class:`unlearn_bench.core.sources.Reading`.
 
     Returns:
         A row for each run, see :func:`load_results`.
@@ -77,6 +82,7 @@ def run(
         scenario=scenario,
         forget=[forget] if isinstance(forget, str) else list(forget),
         seeds=seeds,
+        reading=Reading(size, layout, strict),
     )
     bench = Bench.choose(benchmarks, Store(database_url(benchmarks, db)), choice)
     bench, row = with_method(bench, method, preset, options)
@@ -145,7 +151,8 @@ def evaluate(
         scenario: name of the scenario.
         features: name of the module whose outputs are the features; None for the input of the layer that returns the
             logits.
-        size: side in pixels to which images are resized; None for no resizing.
+        size: side in pixels: the shorter side of each image is resized, the centre square is kept; None for no
+            resizing.
         normalise: normalisation of pixels: ``dataset``, ``imagenet`` or ``none``.
         data: folder of data sets.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
@@ -161,17 +168,16 @@ def evaluate(
         >>> sorted(evaluate(network, dataset="digits", forget="3"))[:3]
         ['acc_forget', 'acc_retain', 'da']
     """
-    from unlearn_bench.auditing import evaluate_network
+    from unlearn_bench.auditing import evaluate_network, load_for_network
     from unlearn_bench.auditing.architectures import network_of
-    from unlearn_bench.data.loading import data_folder
-    from unlearn_bench.data.loading import load as load_images
     from unlearn_bench.data.scenarios import split_dataset
     from unlearn_bench.metrics import metrics_of
     from unlearn_bench.training.devices import choose_device
 
-    images = load_images(dataset, folder=data_folder(Path(), data)).to(choose_device(device))
+    images, input_size = load_for_network(dataset, Reading(size), data)
+    images = images.to(choose_device(device))
     split = split_dataset(images, scenario, forget, {})
-    network = network_of(model, images, features, size, normalise)
+    network = network_of(model, images, features, input_size, normalise)
     return evaluate_network(network, images, split, metrics_of(scenario))
 
 

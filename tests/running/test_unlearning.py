@@ -24,6 +24,7 @@ from unlearn_bench.store import Store
 
 EACH = 40  # images of a class
 NAMES = ("cat", "dog", "emu")
+GROWING = {"lr": 10.0, "weight_decay": 1.0, "batch_size": 4, "epochs": 4}  # each step multiplies weights by −9
 VIT: dict[str, Any] = {"img_size": 16, "patch_size": 4, "depth": 3, "embed_dim": 48, "num_heads": 3}
 MEAN = torch.tensor([0.5, 0.5, 0.5]).view(1, 3, 1, 1)
 
@@ -153,7 +154,13 @@ def test_other_weights_are_another_original(root: Path, tmp_path: Path, home: Pa
     ("changes", "method", "options", "error", "says"),
     [
         ({}, "retrained", {}, OptionError, "trains from scratch and does not unlearn"),
-        ({}, "ft", {"lr": 10.0, "weight_decay": 1.0, "batch_size": 4, "epochs": 4}, MissingRunError, "ended with the status diverged"),
+        (
+            {},
+            "ft",
+            {"lr": 10.0, "weight_decay": 1.0, "batch_size": 4, "epochs": 4},
+            MissingRunError,
+            "ended with the status diverged",
+        ),
         ({"architecture": "torchvision:resnet34"}, "ft", {}, UserError, "torchvision:resnet34"),
         ({"file": Path("nothing.pt")}, "ft", {}, UserError, "nothing.pt"),
         ({}, "ft", {"epoch": 1}, OptionError, "epoch"),

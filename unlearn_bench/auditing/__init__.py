@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from unlearn_bench.core import environment
 from unlearn_bench.core.errors import CheckpointError, DataError, DivergedError
 from unlearn_bench.core.files import file_digest
 from unlearn_bench.core.progress import Progress, silent
+from unlearn_bench.core.sources import Reading
 from unlearn_bench.data import Dataset, ForgetSplit
-from unlearn_bench.data.loading import data_folder, load
+from unlearn_bench.data.loading import data_folder, load, reader_of
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.metrics import Metric, metrics_of
 from unlearn_bench.models.outputs import Outputs, Predictions, arrange, finite_outputs
@@ -46,6 +48,8 @@ def audit(
     data: Path | None = None,
     device: str = "auto",
     progress: Progress = silent,
+    layout: str = "auto",
+    strict: bool = False,
 ) -> Audit:
     """Returns the metrics of an unlearned model, its original and retrained models, with a verdict.
 
@@ -60,23 +64,26 @@ def audit(
         scenario: the kind of forget set.
         options: arguments of the architecture.
         features: the module whose outputs are the features; None for the input of the layer that makes the logits.
-        size: side in pixels to which images are resized (bilinear); None keeps their size.
+        size: side in pixels to which images are resized (bilinear), see :func:`load_for_network`; None keeps their
+            size.
         normalise: normalisation of the pixels: ``auto``, ``dataset``, ``imagenet``, ``none``.
         key: the entry of the files that contains the weights, such as ``state_dict_ema``; None to find it.
         data: folder of data sets; None for the default.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         progress: called for every model.
+        layout, strict: of a folder, see :class:`unlearn_bench.core.sources.Reading`.
 
     Raises:
         CheckpointError: a file is missing, would execute code, or has weights of another architecture.
         OptionError, UnknownNameError, DataError: an architecture, layer, image or forget set does not exist.
     """
     torch_device = choose_device(device)
-    images = load(dataset, folder=data_folder(Path(), data), progress=progress).to(torch_device)
+    images, input_size = load_for_network(dataset, Reading(size, layout, strict), data, progress)
+    images = images.to(torch_device)
     split = split_dataset(images, scenario, forget, {})
     if not len(images.test) or not bool(split.test_forget.any()) or not bool(split.test_retain.any()):
         raise DataError(f"{dataset} lacks test images of '{forget}' or of the rest. Add some: the metrics need both.")
-    network = make_network(architecture, dict(options or {}), images, features, size, normalise)
+    network = make_network(architecture, dict(options or {}), images, features, input_size, normalise)
     metrics = metrics_of(scenario)
     files = {"original": [original], "unlearned": [model], "retrained": list(retrained)}
     values: dict[str, list[dict[str, float]]] = {}
@@ -140,6 +147,21 @@ def _read(
             )
         network.normalise_by("the numbers in the files", *(read[0].normalisation or ((0.0,), (1.0,))))
     return read
+
+
+def load_for_network(
+    dataset: str, reading: Reading, data: Path | None, progress: Progress = silent
+) -> tuple[Dataset, int | None]:
+    """Returns the images, and the side to which the network's input is resized, or None.
+
+    Either way, a size means that the shorter side is resized to it and the centre square is kept. A user's own images
+    are resized when they are read, because they may have any size. The images of other data sets are square: they are
+    resized before they enter the network, which takes less memory.
+    """
+    is_own = "size" in reader_of(dataset)[0].reads_by
+    read = reading if is_own else replace(reading, size=None)
+    images = load(dataset, folder=data_folder(Path(), data), progress=progress, reading=read)
+    return images, None if is_own else reading.size
 
 
 @torch.no_grad()
@@ -213,7 +235,7 @@ def _command(arguments: Mapping[str, Any]) -> str:
     words += [word for name, value in (arguments["options"] or {}).items() for word in ("--set", f"{name}={value}")]
     for name in ("features", "size"):
         words += [f"--{name}", str(arguments[name])] if arguments[name] is not None else []
-    words += ["--normalise", arguments["normalise"]]
+    words += [*Reading(None, arguments["layout"], arguments["strict"]).words, "--normalise", arguments["normalise"]]
     words += ["--key", arguments["key"]] if arguments["key"] else []
     words += ["--data", str(arguments["data"])] if arguments["data"] else []
     return shlex.join(words)

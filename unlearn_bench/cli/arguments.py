@@ -51,8 +51,21 @@ Profile = Annotated[
 ]
 Dataset = Annotated[
     str | None,
-    typer.Option("--dataset", help="A data set: digits, cifar10, folder:PATH, …; see `list datasets`."),
+    typer.Option(
+        "--dataset",
+        help="A data set: digits, cifar10, folder:PATH, parquet:PATH, FILE.py:FUNCTION, …; see `list datasets`.",
+    ),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size", help="Side of your own images in pixels: the shorter side is resized, the centre square is kept."
+    ),
+]
+Layout = Annotated[
+    str, typer.Option("--layout", help="Folders in folder:PATH: auto, classes, or splits (train/ and test/).")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop if a file in folder:PATH is not read.")]
 Scenario = Annotated[str | None, typer.Option("--scenario", help="The kind of forget set; see `list scenarios`.")]
 Forget = Annotated[
     list[str] | None, typer.Option("--forget", help="Forget set: a class (3 or cat) or classes (3,5). Repeatable.")

@@ -20,7 +20,9 @@ def audit(
     architecture: Annotated[
         str, typer.Option("--architecture", help="torchvision:NAME, timm:NAME, MODULE:FUNCTION, or see `list models`.")
     ],
-    dataset: Annotated[str, typer.Option("--dataset", help="folder:PATH, or see `list datasets`.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="folder:PATH, parquet:PATH, FILE.py:FUNCTION, or see `list datasets`.")
+    ],
     forget: Annotated[str, typer.Option("--forget", help="The forget set, such as a class by name or number.")],
     retrained: Annotated[
         list[Path] | None,
@@ -39,7 +41,12 @@ def audit(
             help="The module whose outputs are the features; default: the input of the layer that makes the logits.",
         ),
     ] = None,
-    size: Annotated[int | None, typer.Option("--size", help="Resize images to this side, in pixels.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Side of the images that the network gets, in pixels; the centre square is kept."),
+    ] = None,
+    layout: arg.Layout = "auto",
+    strict: arg.Strict = False,
     normalise: Annotated[
         str,
         typer.Option(
@@ -76,6 +83,8 @@ def audit(
             options=parse_pairs(sets or []),
             features=features,
             size=size,
+            layout=layout,
+            strict=strict,
             normalise=normalise,
             key=key,
             data=data,

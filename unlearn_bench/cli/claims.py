@@ -7,12 +7,14 @@ import typer
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import open_bench
+from unlearn_bench.core.sources import Reading
 
 
 @app.command()
 def claims(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
     forget: arg.Forget = None,
     then: arg.Then = None,
     seed: arg.Seed = None,
@@ -27,7 +29,7 @@ def claims(
     from unlearn_bench.report.render import with_notes, write_file
     from unlearn_bench.report.verdicts import describe_claims
 
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then)
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False, then=then, reading=Reading(size))
     header, body, notes = describe_claims(bench)
     text = show_listing((header, body), True) if json else with_notes(header, body, notes, format)
     if output is not None:

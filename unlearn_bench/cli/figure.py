@@ -11,6 +11,7 @@ from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import open_bench
 from unlearn_bench.core.errors import OptionError, unknown_name
+from unlearn_bench.core.sources import Reading
 
 if TYPE_CHECKING:
     from unlearn_bench.report.embedding import Embedding
@@ -29,6 +30,7 @@ def figure(
     ] = None,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
     forget: arg.Forget = None,
     then: arg.Then = None,
     seed: arg.Seed = None,
@@ -45,7 +47,9 @@ def figure(
     layout = next((known for known in EMBEDDINGS if known == embedding), None)
     if embedding is not None and layout is None:
         raise unknown_name("embedding", embedding, EMBEDDINGS)
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, False, options, then)
+    bench = open_bench(
+        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading=Reading(size)
+    )
     if name != "gaps" and table is not None:
         raise OptionError(f"--table {table} is of the figure gaps, and the figure is {name}. Leave one of them out.")
     save(gaps_of(bench, table or "3") if name == "gaps" else figure_of(bench, name, layout), output)

@@ -9,12 +9,14 @@ import typer
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import open_bench, write_page
+from unlearn_bench.core.sources import Reading
 
 
 @app.command("open")
 def open_(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
     forget: arg.Forget = None,
     seed: arg.Seed = None,
     config: arg.Config = None,
@@ -23,7 +25,7 @@ def open_(
     """Write the HTML page of all results next to the database, and open it in the browser."""
     import webbrowser
 
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False)
+    bench = open_bench(config, db, profile, dataset, None, forget, seed, create=False, reading=Reading(size))
     file = (bench.store.path.parent if bench.store.path else Path("results")).resolve() / "report.html"
     write_page(bench, [], "pca", file)
     if not webbrowser.open(file.as_uri()):

@@ -11,6 +11,7 @@ from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import open_bench, show_table, write_page
 from unlearn_bench.core.errors import OptionError, unknown_name
+from unlearn_bench.core.sources import Reading
 
 if TYPE_CHECKING:
     from unlearn_bench.report.bench import Bench
@@ -40,6 +41,7 @@ def report(
     ] = False,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
     forget: arg.Forget = None,
     then: arg.Then = None,
     seed: arg.Seed = None,
@@ -68,7 +70,18 @@ def report(
     if html is None and len(table or ()) != 1:
         raise OptionError(f"report prints one table, got {len(table or ())}. Give --table once, or --html FILE.")
     bench = open_bench(
-        config, db, profile, dataset, None, forget, seed, precision, create=False, options=options, then=then
+        config,
+        db,
+        profile,
+        dataset,
+        None,
+        forget,
+        seed,
+        precision,
+        create=False,
+        options=options,
+        then=then,
+        reading=Reading(size),
     )
     if html is not None:
         write_page(bench, table or [], embedding, html)

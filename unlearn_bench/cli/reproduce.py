@@ -10,6 +10,7 @@ from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import make_and_show, open_bench
 from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.sources import Reading
 
 
 @app.command()
@@ -20,6 +21,9 @@ def reproduce(
     ] = None,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
+    layout: arg.Layout = "auto",
+    strict: arg.Strict = False,
     forget: arg.Forget = None,
     then: arg.Then = None,
     seed: arg.Seed = None,
@@ -36,6 +40,9 @@ def reproduce(
     """Run whatever a table still needs, reference models first, and print the table; or the runs of a figure."""
     if (table is None) == (figure is None):
         raise OptionError("reproduce needs either a table or a figure. Give --table or --figure, such as --table 3.")
-    bench = open_bench(config, db, profile, dataset, None, forget, seed, precision, options=options, then=then)
+    reading = Reading(size, layout, strict)
+    bench = open_bench(
+        config, db, profile, dataset, None, forget, seed, precision, options=options, then=then, reading=reading
+    )
     tables = [table] if table else []
     make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure)

@@ -9,6 +9,7 @@ import typer
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import make_and_show, open_bench
+from unlearn_bench.core.sources import Reading
 
 
 @app.command()
@@ -20,6 +21,9 @@ def run(
     ] = None,
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
+    layout: arg.Layout = "auto",
+    strict: arg.Strict = False,
     scenario: arg.Scenario = None,
     forget: arg.Forget = None,
     then: arg.Then = None,
@@ -38,6 +42,9 @@ def run(
     from unlearn_bench.core.options import parse_pairs
     from unlearn_bench.running.making import with_method
 
-    bench = open_bench(config, db, profile, dataset, scenario, forget, seed, precision, options=options, then=then)
+    reading = Reading(size, layout, strict)
+    bench = open_bench(
+        config, db, profile, dataset, scenario, forget, seed, precision, options=options, then=then, reading=reading
+    )
     bench, row = with_method(bench, method, preset, parse_pairs(sets or []))
     make_and_show(bench, [row], data, download, device, workers, show=[method])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.sources import AS_IT_IS, Reading
 from unlearn_bench.core.spec import THEN
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ def open_bench(
     create: bool = True,
     options: Path | None = None,
     then: list[str] | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> Bench:
     """Returns the configurations that the options of a command select, with the file and the database.
 
     Args:
         config, db, profile, dataset, scenario, forget, seed, precision, options, then: as on the command line.
+        reading: the options ``--size``, ``--layout`` and ``--strict``; a command that only reads has the first alone.
         create: whether to create a database that does not exist; a command that only reads does not.
 
     Raises:
@@ -63,6 +66,7 @@ def open_bench(
         forget=_in_sequence(forget or [], then or []),
         seeds=seed or (),
         precision=precision,
+        reading=reading,
     )
     store = Store(database_url(benchmarks, db), create=create)
     return Bench.choose(benchmarks, store, choice, tuned=read_tuned(options) if options else {})

@@ -10,12 +10,14 @@ from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import open_bench
 from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.sources import Reading
 
 
 @app.command()
 def status(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
     json: arg.Json = False,
     config: arg.Config = None,
     db: arg.Db = None,
@@ -24,7 +26,7 @@ def status(
     from unlearn_bench.config.selection import title_of
     from unlearn_bench.report.listing import progress_of, show_listing
 
-    bench = open_bench(config, db, profile, dataset, create=False)
+    bench = open_bench(config, db, profile, dataset, create=False, reading=Reading(size))
     body: list[list[Any]] = []
     for name, entry in bench.benchmarks.tables.items():
         try:

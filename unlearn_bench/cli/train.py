@@ -5,12 +5,16 @@ from __future__ import annotations
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import make_and_show, open_bench
+from unlearn_bench.core.sources import Reading
 
 
 @app.command()
 def train(
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
+    layout: arg.Layout = "auto",
+    strict: arg.Strict = False,
     scenario: arg.Scenario = None,
     forget: arg.Forget = None,
     then: arg.Then = None,
@@ -28,5 +32,6 @@ def train(
     from unlearn_bench.config.benchmarks import Row
 
     names = ["original"] if dataset is not None and forget is None else ["original", "retrained"]
-    bench = open_bench(config, db, profile, dataset, scenario, forget, seed, precision, then=then)
+    reading = Reading(size, layout, strict)
+    bench = open_bench(config, db, profile, dataset, scenario, forget, seed, precision, then=then, reading=reading)
     make_and_show(bench, [Row(method=name) for name in names], data, download, device, workers, show=names)

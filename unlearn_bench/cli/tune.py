@@ -11,6 +11,7 @@ from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import open_bench
 from unlearn_bench.core.errors import OptionError, unknown_name
+from unlearn_bench.core.sources import Reading
 
 if TYPE_CHECKING:
     from unlearn_bench.report.bench import Bench
@@ -37,6 +38,9 @@ def tune(
     ] = "honest",
     profile: arg.Profile = None,
     dataset: arg.Dataset = None,
+    size: arg.Size = None,
+    layout: arg.Layout = "auto",
+    strict: arg.Strict = False,
     scenario: arg.Scenario = None,
     forget: arg.Forget = None,
     seed: arg.Seed = None,
@@ -64,7 +68,8 @@ def tune(
         raise unknown_name("objective", objective, ("honest", "oracle"))
     if grid is not None and trials is not None:
         raise OptionError("--grid and --trials exclude each other. Give only one of them.")
-    bench = open_bench(config, db, profile, dataset, scenario, forget, seed, precision)
+    reading = Reading(size, layout, strict)
+    bench = open_bench(config, db, profile, dataset, scenario, forget, seed, precision, reading=reading)
     file = output or _default_file(bench)
     check_writable(file)
     if file.exists():

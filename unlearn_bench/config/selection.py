@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from unlearn_bench.config.benchmarks import (
     DATASET,
@@ -22,7 +23,8 @@ from unlearn_bench.config.benchmarks import (
     Subset,
 )
 from unlearn_bench.config.pinned import Pinned, find_pinned
-from unlearn_bench.core.errors import OptionError, did_you_mean, unknown_name
+from unlearn_bench.core.errors import OptionError, UnknownNameError, did_you_mean, unknown_name
+from unlearn_bench.core.sources import AS_IT_IS, Reading, split_source
 from unlearn_bench.core.spec import Experiment, recorded_name
 
 
@@ -40,6 +42,7 @@ class Selection:
         user_options: the options of the command line that lead to this selection, for commands in messages.
         dataset_label: name of the data set for display.
         pinned: references that are not trained on this machine.
+        reading: how the images of a user's own data set are read.
     """
 
     profile: str
@@ -52,6 +55,7 @@ class Selection:
     user_options: str = ""
     dataset_label: str = ""
     pinned: Pinned | None = None
+    reading: Reading = AS_IT_IS
 
     @property
     def configurations(self) -> list[tuple[str, int]]:
@@ -72,6 +76,7 @@ class Choice:
         forget: forget sets.
         seeds: seeds of the configurations.
         disturbance: see :class:`unlearn_bench.core.spec.Experiment`.
+        reading: how the images of a user's own data set are read.
     """
 
     profile: str | None = None
@@ -81,14 +86,16 @@ class Choice:
     seeds: Sequence[int] = ()
     precision: str | None = None
     disturbance: int = 0
+    reading: Reading = AS_IT_IS
 
     @property
     def words(self) -> str:
         """The command-line options that make this choice, without --profile."""
-        words = [("--dataset", self.dataset), ("--scenario", self.scenario)]
-        words += [*(("--forget", forget) for forget in self.forget), *(("--seed", str(seed)) for seed in self.seeds)]
-        words += [("--precision", self.precision)]
-        return " ".join(f"{name} {shlex.quote(word)}" for name, word in words if word is not None)
+        pairs = [("--dataset", self.dataset), ("--scenario", self.scenario)]
+        pairs += [*(("--forget", forget) for forget in self.forget), *(("--seed", str(seed)) for seed in self.seeds)]
+        pairs += [("--precision", self.precision)]
+        words = [word for pair in pairs if pair[1] is not None for word in pair if word is not None]
+        return shlex.join([*words, *self.reading.words])
 
 
 NOTHING_CHOSEN = Choice()
@@ -126,7 +133,8 @@ def select(
     """
     name, profile = _profile_of(benchmarks, choice)
     source = _source_of(profile, choice, table, row)
-    entry = benchmarks.datasets[source.split(":", 1)[0]]
+    entry = _entry_of(benchmarks, source)
+    reading = choice.reading if ":" in source or source == choice.dataset else AS_IT_IS
     of_table = (row.scenario if row else None) or (table.scenario if table else None)
     scenario = choice.scenario or of_table or profile.scenario
     forget_sets = [str(item) for item in (table.forget if table else None) or entry.forget.get(scenario, [])]
@@ -137,7 +145,7 @@ def select(
         )
     subset = profile.subset.get(source, Subset())
     experiment = Experiment(
-        dataset=recorded_name(source),
+        dataset=recorded_name(source, reading.size),
         train_per_class=subset.train_per_class,
         test_per_class=subset.test_per_class,
         augment=entry.augment,
@@ -163,21 +171,40 @@ def select(
         seeds=tuple(choice.seeds) or tuple(profile.seeds),
         options=dict(profile.options),
         user_options=choice.words,
-        dataset_label=benchmarks.label_of(recorded_name(source)),
+        dataset_label=benchmarks.label_of(experiment.dataset),
         pinned=pinned,
+        reading=reading,
     )
 
 
 def _profile_of(benchmarks: Benchmarks, choice: Choice) -> tuple[str, Profile]:
-    kind = (choice.dataset or "").split(":", 1)[0]
-    if choice.dataset is not None and kind not in benchmarks.datasets:
-        raise unknown_name("dataset", choice.dataset, benchmarks.datasets)
-    name = choice.profile or (benchmarks.datasets[kind].profile if choice.dataset else benchmarks.default_profile)
+    of_dataset = _entry_of(benchmarks, choice.dataset) if choice.dataset is not None else None
+    name = choice.profile or (of_dataset.profile if of_dataset else benchmarks.default_profile)
     if name not in benchmarks.profiles:
         raise unknown_name("profile", name, benchmarks.profiles)
     if choice.precision not in (None, "float32", "bfloat16"):
         raise OptionError(f"Precision is '{choice.precision}', expected float32 or bfloat16.")
+    if choice.reading.words and ":" not in (source := choice.dataset or benchmarks.profiles[name].dataset):
+        raise OptionError(
+            f"{' '.join(choice.reading.words)} is for folder:PATH, parquet:PATH or FILE.py:FUNCTION, and the data set "
+            f"is {source}. Leave it out."
+        )
     return name, benchmarks.profiles[name]
+
+
+def _entry_of(benchmarks: Benchmarks, source: str) -> DatasetEntry:
+    """Returns the settings of a data set; a user's own images without an entry have those of ``folder``.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+    """
+    kind, path = split_source(source)
+    entry = benchmarks.datasets.get(kind) or (benchmarks.datasets.get("folder") if path else None)
+    if entry is None:
+        error = unknown_name("dataset", source, benchmarks.datasets)
+        is_path = Path(source).is_dir() or source.endswith(".zip")
+        raise UnknownNameError(f"{error} For a folder of images, give folder:{source}.") if is_path else error
+    return entry
 
 
 def _source_of(profile: Profile, choice: Choice, table: Measured | None, row: Row | None) -> str:

@@ -18,6 +18,7 @@ ViolationError            a method broke its contract: the run is recorded as fa
 DivergedError             a loss or a metric is NaN or infinite: the run is recorded as diverged
 Notice                    information that requires no action
 ├─ PluginWarning          an installed plug-in fails to load and is skipped
+├─ DataNotice             files of a data set are not read, or its layout is read in a way to know of
 └─ UpgradeNotice          a database was upgraded to the schema of this version
 """
 
@@ -99,6 +100,10 @@ class Notice(UserWarning):
 
 class PluginWarning(Notice):
     """An installed plug-in fails to load and is skipped."""
+
+
+class DataNotice(Notice):
+    """Files of a data set are not read, or its layout is read in a way to know of."""
 
 
 class UpgradeNotice(Notice):

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from unlearn_bench.core.errors import PluginError, PluginWarning, unknown_name
+from unlearn_bench.core.plugin_sources import sources_digest
 from unlearn_bench.core.renamed import new_name
-from unlearn_bench.core.sources import sources_digest
 
 OURS = "unlearn_bench."  # prefix of modules that are not plug-ins
 DECORATORS = "@method, @metric, @model, @dataset or @scenario"
@@ -68,7 +68,7 @@ class Entry:
         """The version; for a plug-in followed by the start of its SHA-256: editing the plug-in creates new runs.
 
         The hash is of the plug-in's file and the files beside it that it imports, see
-        :func:`unlearn_bench.core.sources.sources_digest`.
+        :func:`unlearn_bench.core.plugin_sources.sources_digest`.
         """
         if not self.origin:
             return str(self.version)

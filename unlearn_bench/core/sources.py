@@ -1,66 +1,72 @@
-"""The Python files that a plug-in consists of: its own, and those beside it that it imports."""
+"""What a user says about a data set: its name, such as ``folder:PATH``, and how its images are read."""
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import hashlib
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
 
-OURS = "unlearn_bench"  # a plug-in may lie in a checkout of the project, which is not part of the plug-in
+from unlearn_bench.core.errors import OptionError
+
+LAYOUTS = ("auto", "classes", "splits")
+LARGEST_SIZE = 4096  # pixels
+IN_FILE = re.compile(r"(?!folder:|parquet:)(.+\.py):([^:/\\]+)")  # FILE.py:FUNCTION; FILE may contain colons
 
 
-def sources_digest(file: Path, content: bytes, root: Path, package: str = "") -> str:
-    """Returns the SHA-256 of a plug-in: of its file and of the files that it imports, directly or through each other.
+@dataclass(frozen=True)
+class Reading:
+    """How the images of a user's own data set are read. Built-in data sets are read in one way only.
 
-    Counted are the files in ``root`` and below that an ``import`` statement names, also one within a function. Modules
-    that lie elsewhere, that are imported by a computed name, and files that are not Python are not counted. Without
-    imports that count, the result is the SHA-256 of the file.
+    Attributes:
+        size: side in pixels. Each image is resized (bilinear) until its shorter side has this length, and the centre
+            square is kept. None keeps the images as they are; they must then have one size.
+        layout: of a folder. ``splits``: ``train/CLASS`` and ``test/CLASS``; ``classes``: ``CLASS``; ``auto``: what the
+            folder looks like.
+        is_strict: whether a file or folder that is not read is an error; otherwise a message names it.
 
-    Args:
-        file: the plug-in's file.
-        content: its bytes.
-        root: the folder in which absolute imports are looked up.
-        package: only modules of this top-level package count; empty for all.
+    Raises:
+        OptionError: a value is out of range.
     """
-    found, pending = {file: content}, [file]
-    while pending:
-        current = pending.pop()
-        for other in _imported(found[current], current, root, package):
-            if other not in found:
-                with contextlib.suppress(OSError):  # the import itself fails too
-                    found[other] = other.read_bytes()
-                    pending.append(other)
-    own = hashlib.sha256(found.pop(file)).hexdigest()
-    if not found:
-        return own
-    lines = sorted(f"{path.relative_to(root).as_posix()} {hashlib.sha256(found[path]).hexdigest()}" for path in found)
-    return hashlib.sha256("\n".join([own, *lines]).encode()).hexdigest()
+
+    size: int | None = None
+    layout: str = "auto"
+    is_strict: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        if self.size is not None and not 1 <= self.size <= LARGEST_SIZE:
+            raise OptionError(f"--size is {self.size}, expected 1 to {LARGEST_SIZE} pixels.")
+        if self.layout not in LAYOUTS:
+            raise OptionError(f"--layout is '{self.layout}', expected {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}.")
+
+    @property
+    def options(self) -> dict[str, list[str]]:
+        """By name of the attribute, the command-line option of each value that is not the default."""
+        options = {"size": ["--size", str(self.size)]} if self.size is not None else {}
+        options |= {"layout": ["--layout", self.layout]} if self.layout != "auto" else {}
+        return options | ({"is_strict": ["--strict"]} if self.is_strict else {})
+
+    @property
+    def words(self) -> list[str]:
+        """The command-line options that ask for this reading."""
+        return [word for words in self.options.values() for word in words]
 
 
-def _imported(content: bytes, file: Path, root: Path, package: str) -> Iterator[Path]:
-    """Yields the existing files that the ``import`` statements of a file name."""
-    folder = file.parent.relative_to(root).parts
-    for name in _names(content, folder):
-        if not name or name[0] == OURS or (package and name[0] != package):
-            continue
-        for length in range(1, len(name) + 1):  # importing a.b also runs a
-            path = root.joinpath(*name[:length])
-            yield from (one for one in (path.with_suffix(".py"), path / "__init__.py") if one.is_file())
+AS_IT_IS = Reading()
 
 
-def _names(content: bytes, folder: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yields the names in import statements, split at their dots; relative ones are completed by ``folder``."""
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # the import itself fails too
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (tuple(alias.name.split(".")) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            start = folder[: len(folder) - node.level + 1] if node.level else ()
-            base = (*start, *(node.module.split(".") if node.module else ()))
-            yield from ((*base, alias.name) for alias in node.names)
-            yield base
+def split_source(source: str) -> tuple[str, str]:
+    """Returns the two parts of a data set's name: the kind, and the path or function; the second may be empty.
+
+    >>> split_source("folder:photos"), split_source("digits"), split_source("data/own.py:make")
+    (('folder', 'photos'), ('digits', ''), ('data/own.py', 'make'))
+    """
+    if in_file := IN_FILE.fullmatch(source):
+        return in_file[1], in_file[2]
+    kind, _, path = source.partition(":")
+    return kind, path
+
+
+def short_kind(kind: str) -> str:
+    """Returns the first part of a data set's name as records keep it: of a file only its name."""
+    return PurePath(kind).name or kind

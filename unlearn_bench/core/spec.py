@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench.core.errors import DataError, did_you_mean
+from unlearn_bench.core.sources import short_kind, split_source
 
 LONGEST_NUMBER = 12  # maximum number of digits of a class or of a number of images
 THEN = ">"  # separates the requests of a sequence; a request starts from the model that the previous one returned
@@ -30,13 +31,14 @@ def class_labels(words: str, classes: Sequence[str], dataset: str) -> list[int]:
     """Returns the labels of the classes that ``words`` names, in ascending order.
 
     Args:
-        words: names or numbers of classes, separated by commas: ``3``, ``cat`` or ``cat, 5``.
+        words: names or numbers of classes, separated by commas: ``3``, ``cat`` or ``cat, 5``; ``name:3`` and
+            ``index:3`` where the name of one class is the number of another.
         classes: the name of each label.
         dataset: name of the data set, for messages.
 
     Raises:
-        DataError: an unknown class, a class named twice, or a word that is the name of one class and the number of
-            another.
+        DataError: an unknown class, a class named twice, or a plain word that is the name of one class and the number
+            of another.
 
     >>> class_labels("dog, 0", ["cat", "dog"], "pets")
     [0, 1]
@@ -77,14 +79,17 @@ def user_folder(words: str) -> Path:
         raise DataError(f"The folder {words!r} is not a valid path: {problem}. Choose another folder.") from None
 
 
-def recorded_name(source: str) -> str:
-    """Returns the recorded name of a data set: for ``folder:PATH`` only the last part, because records may be shared.
+def recorded_name(source: str, size: int | None = None) -> str:
+    """Returns the recorded name of a data set: of a path only the last part, because records may be shared.
+
+    Images that were resized on reading are another data set: its name ends in ``@`` and their size.
 
     Raises:
         DataError: see :func:`user_folder`.
     """
-    kind, _, path = source.partition(":")
-    return f"{kind}:{user_folder(path).name}" if path else kind
+    kind, path = split_source(source)
+    name = f"{short_kind(kind)}:{user_folder(path).name.removesuffix('.zip')}" if path else kind
+    return name if size is None else f"{name}@{size}"
 
 
 def sequence_of(words: str) -> list[str]:
@@ -116,22 +121,31 @@ def canonical_forget(
 
 
 def _class_label(word: str, classes: Sequence[str], dataset: str) -> int:
-    labels = {label for label, name in enumerate(classes) if name == word}
-    number = int(word) if word.isdecimal() and len(word) < LONGEST_NUMBER else len(classes)
-    labels |= {number} if number < len(classes) else set()
+    kind, _, rest = word.partition(":")
+    by_name = {label for label, name in enumerate(classes) if name == word}
+    if not by_name and kind in ("name", "index") and rest:
+        by_name = {label for label, name in enumerate(classes) if name == rest} if kind == "name" else set()
+        by_number = _numbered(rest, classes) if kind == "index" else set()
+    else:
+        by_number = _numbered(word, classes)
+    labels = by_name | by_number
     if len(labels) == 1:
         return labels.pop()
     if labels:
-        by_name = list(classes).index(word)
         raise DataError(
-            f"'{word}' is the name of class {by_name} of {dataset} and the number of class '{classes[int(word)]}'. "
-            "Rename the classes so that no name is the number of another class."
+            f"'{word}' is the name of class {min(by_name)} of {dataset} and the number of class "
+            f"'{classes[int(word)]}'. Write name:{word} or index:{word}."
         )
     near = "" if word.isdecimal() else did_you_mean(word, classes)
     raise DataError(
         f"Class '{word}' is not in {dataset}: expected 0 to {len(classes) - 1} or one of the names "
         f"{', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}.{near}"
     )
+
+
+def _numbered(word: str, classes: Sequence[str]) -> set[int]:
+    number = int(word) if word.isdecimal() and len(word) < LONGEST_NUMBER else len(classes)
+    return {number} if number < len(classes) else set()
 
 
 # keys are hashed from these names, because older records use them

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unlearn_bench.core.progress import Progress, silent
 from unlearn_bench.core.registry import Entry, Registry
+from unlearn_bench.core.sources import AS_IT_IS, Reading
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -187,12 +188,14 @@ class Location:
         path: the part after the colon of ``folder:PATH``, empty otherwise.
         download: whether the reader may download missing files.
         progress: called while images are decoded.
+        reading: how a user's own images are read.
     """
 
     folder: Path
     path: str = ""
     download: bool = False
     progress: Progress = silent
+    reading: Reading = AS_IT_IS
 
 
 @dataclass(frozen=True)
@@ -203,10 +206,12 @@ class DatasetReader(Entry):
         files: returns the files that the reader would read; None for a data set without files, which is not cached.
         is_official: whether the splits are as published. Published splits may share images; the copies in the test
             split are then left out. Shared images in a user's own folder raise an error instead.
+        reads_by: attributes of ``Location.reading`` that the reader applies, as readers of a user's own images do.
     """
 
     files: Callable[[Location], list[Path]] | None = None
     is_official: bool = True
+    reads_by: tuple[str, ...] = ()
 
 
 datasets: Registry[DatasetReader] = Registry("dataset", __name__)
@@ -218,6 +223,7 @@ def dataset(
     source: str,
     files: Callable[[Location], list[Path]] | None = None,
     is_official: bool = True,
+    reads_by: tuple[str, ...] = (),
     version: int = 1,
 ) -> Callable[[Callable[[Location], Splits]], Callable[[Location], Splits]]:
     """Registers a function from a :class:`Location` to :class:`Splits` as a reader under its own name.
@@ -226,7 +232,8 @@ def dataset(
     """
 
     def register(function: Callable[[Location], Splits]) -> Callable[[Location], Splits]:
-        datasets.add(DatasetReader(function.__name__, label, source, function, files, is_official, version=version))
+        name = function.__name__
+        datasets.add(DatasetReader(name, label, source, function, files, is_official, reads_by, version=version))
         return function
 
     return register

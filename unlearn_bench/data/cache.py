@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from unlearn_bench.core.errors import FileError
+from unlearn_bench.core.errors import DataNotice, FileError
 from unlearn_bench.core.files import atomic_write
 from unlearn_bench.core.spec import digest_of
 from unlearn_bench.data import DatasetReader, Location, Splits
@@ -34,14 +35,24 @@ def cached(reader: DatasetReader, location: Location) -> Splits:
     """
     files = reader.files(location) if reader.files else []
     if not files:
-        return canonical(reader.function(location), drop_overlap=reader.is_official)
-    target = folder() / f"{_fingerprint(reader, files)}.safetensors"
+        return _ordered(reader, location)
+    target = folder() / f"{_fingerprint(reader, location, files)}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, LookupError, ValueError, TypeError):
         return _read(target)
-    splits = canonical(reader.function(location), drop_overlap=reader.is_official)
+    splits = _ordered(reader, location)
     with contextlib.suppress(FileError, SafetensorError):  # without a cache the next load only takes longer
         _write(splits, target)
     return splits
+
+
+def _ordered(reader: DatasetReader, location: Location) -> Splits:
+    splits = reader.function(location)
+    ordered = canonical(splits, drop_overlap=reader.is_official)
+    dropped = len(splits.test_labels) - len(ordered.test_labels)
+    if dropped and reader.reads_by:
+        notice = f"{dropped:,} test images are training images too, with the same label; the test split loses them."
+        warnings.warn(DataNotice(notice), stacklevel=2)
+    return ordered
 
 
 def folder() -> Path:
@@ -49,11 +60,25 @@ def folder() -> Path:
     return Path(os.environ.get("UNLEARN_BENCH_CACHE") or user_cache_path("unlearn-bench")) / "images"
 
 
-def _fingerprint(reader: DatasetReader, files: list[Path]) -> str:
-    # a name may contain bytes that are not valid text
-    names = [(str(file.resolve()).encode(errors="backslashreplace").decode(), file.stat()) for file in sorted(files)]
-    states = [(name, state.st_size, state.st_mtime_ns) for name, state in names]
-    return digest_of([VERSION, reader.name, reader.revision, states])
+def _fingerprint(reader: DatasetReader, location: Location, files: list[Path]) -> str:
+    states = [(_text(file.resolve()), *_state(file)) for file in sorted(files)]
+    own: list[Any] = []
+    if reader.reads_by:  # the folder of a link, too, is a class
+        own = [location.reading.size, location.reading.layout, [_text(file) for file in sorted(files)]]
+    return digest_of([VERSION, reader.name, reader.revision, states, *own])
+
+
+def _text(file: Path) -> str:
+    return str(file).encode(errors="backslashreplace").decode()  # a name may contain bytes that are not valid text
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """Returns size and modification time; zeros for a link to nothing, which the reader reports with all others."""
+    try:
+        state = file.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
 
 
 def _read(file: Path) -> Splits:

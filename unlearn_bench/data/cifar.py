@@ -12,6 +12,7 @@ from unlearn_bench.data import Labels, Location, Pixels
 from unlearn_bench.data.parquet import complete_shards, read_parquet
 
 Part = tuple[Pixels, Labels]
+IMAGE_COLUMNS = ("img", "image")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Source:
     Attributes:
         title: the usual spelling of the name.
         folder: folder of the Parquet copies in the data folder.
-        label: the Parquet column of labels.
+        labels: the names that the Parquet column of labels may have.
         layout: name of torchvision's class, which verifies checksums.
         base_folder: folder of torchvision's layout in the data folder.
         members: patterns of the file names in torchvision's layout.
@@ -29,7 +30,7 @@ class Source:
 
     title: str
     folder: str
-    label: str
+    labels: tuple[str, ...]
     layout: str
     base_folder: str
     members: tuple[str, ...]
@@ -62,7 +63,9 @@ class Source:
 
     def _decoded(self, files: list[Path], location: Location, split: str) -> Part:
         task = f"decode {self.title} {split}"
-        pixels, [labels] = read_parquet(files, image="img", labels=[self.label], progress=location.progress, task=task)
+        pixels, [labels] = read_parquet(
+            files, image=IMAGE_COLUMNS, labels=[self.labels], progress=location.progress, task=task
+        )
         return pixels, labels
 
     def _torchvision(self, location: Location, *, is_train: bool) -> Part:

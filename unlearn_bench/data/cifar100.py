@@ -35,7 +35,8 @@ COARSE = tuple(
 )
 
 
-SOURCE = Source("CIFAR-100", "cifar100", "fine_label", "CIFAR100", "cifar-100-python", ("train", "test", "meta"))
+FINE = ("fine_label", "fine_labels", "label", "labels")
+SOURCE = Source("CIFAR-100", "cifar100", FINE, "CIFAR100", "cifar-100-python", ("train", "test", "meta"))
 
 
 @dataset(label="CIFAR-100", source="Krizhevsky 2009", files=SOURCE.files)
@@ -43,7 +44,8 @@ def cifar100(location: Location) -> Splits:
     """CIFAR-100: 50,000 training and 10,000 test images of 32×32 pixels in 100 classes.
 
     The reader searches the data folder in this order: ``cifar100/**/train-*.parquet`` and ``test-*.parquet`` (columns
-    ``img`` and ``fine_label``), then ``cifar-100-python/`` (torchvision's layout, with verified checksums).
+    ``img`` or ``image``, and ``fine_label``, ``label`` or their plurals), then ``cifar-100-python/`` (torchvision's
+    layout, with verified checksums).
     """
     train, test = SOURCE.read(location)
     return Splits(*train, *test, CLASSES)

@@ -1,23 +1,26 @@
-"""Decodes image files of one size to pixels, with Pillow and several threads."""
+"""Decodes image files to pixels of one size, with Pillow and several threads."""
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.memory import available_memory, in_gib
 from unlearn_bench.core.progress import Progress
+from unlearn_bench.core.sources import Reading
 from unlearn_bench.data import Pixels
 
 T = TypeVar("T")
+Decoded = tuple[Pixels, bool]  # an image, (H, W, 3) uint8, and whether it is grey
 # what Pillow's readers raise on broken files: it depends on the library that reads the format
 BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, ZeroDivisionError),
@@ -25,12 +28,22 @@ BROKEN = (
 )
 # formats that Pillow reads without another program: for EPS it would start Ghostscript
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "TGA")
-MOST_PIXELS = 2**24  # in an image: far more than any classifier here accepts
+MOST_PIXELS = 2**24  # in an image that is not resized: far more than any classifier here accepts
+MOST_PIXELS_RESIZED = 2**26  # a photo of 64 megapixels, which takes 0.2 GB while it is resized
 DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # 16 bits per pixel
+TOGETHER = 512  # images that are decoded before any of them is stored
+TOGETHER_BYTES = 2**28  # of these images, which limits the memory that they take
+NAMED = 10  # files in a message
 
 
 def decode(
-    sources: Sequence[T], read: Callable[[T], bytes], name: Callable[[int], str], progress: Progress, task: str
+    sources: Sequence[T],
+    read: Callable[[T], bytes],
+    name: Callable[[int], str],
+    progress: Progress,
+    task: str,
+    *,
+    reading: Reading | None = None,
 ) -> Pixels:
     """Returns the images as pixels, in the order of ``sources``.
 
@@ -42,61 +55,161 @@ def decode(
         read: returns the bytes of one image file.
         name: returns the name of the image at a position, for messages.
         progress, task: ``progress`` is called with ``task`` and the number of decoded images.
+        reading: for a user's own images: they are turned as their EXIF data says, and resized. None for images as they
+            are stored.
 
     Returns:
         (N, C, H, W) uint8, C = 1 or 3.
 
     Raises:
-        DataError: Pillow cannot read an image, an image differs in size from the first one, or all images together do
-            not fit into the machine's memory.
+        DataError: Pillow cannot read some images (one error names them all), images differ in size, or all images
+            together do not fit into the machine's memory.
     """
-    grey: list[bool] = []
-    images: list[Pixels] = []
 
-    def decode_at(position: int) -> tuple[Pixels, bool]:
+    def decode_at(position: int) -> Decoded | str:
         try:
-            with Image.open(io.BytesIO(read(sources[position])), formats=FORMATS) as image:
-                _check_size(image)
-                return _rgb(image), image.mode in ("1", "L", *DEEP_GREY)
+            return _decoded(read(sources[position]), reading)
         except BROKEN as problem:
-            # Pillow's message for an unknown format contains only the address of an object
-            reason = "its format is unknown" if isinstance(problem, UnidentifiedImageError) else problem
-            raise DataError(f"{name(position)} cannot be read as an image: {reason}. Remove or replace it.") from None
+            return reason_of(problem)
 
-    _check_memory(decode_at(0)[0], len(sources))
     with ThreadPoolExecutor() as pool:  # Pillow releases Python's lock while it decodes
-        for position, (image, is_grey) in enumerate(pool.map(decode_at, range(len(sources)), chunksize=256)):
-            if images and image.shape != images[0].shape:
-                height, width = images[0].shape[:2]
-                raise DataError(
-                    f"{name(position)} has {image.shape[1]}×{image.shape[0]} pixels, expected {width}×{height} "
-                    f"as {name(0)} has. Resize the images to one size first."
-                )
-            images.append(image)
-            grey.append(is_grey)
-            if position % 512 == 0:
-                progress(task, position, len(sources))
-    progress(task, len(sources), len(sources))
-    pixels = np.stack(images).transpose(0, 3, 1, 2)  # (N, 3, H, W)
-    return np.ascontiguousarray(pixels[:, :1] if all(grey) else pixels)
-
-
-def _check_size(image: Image.Image) -> None:
-    """Checks an image before it is decoded. Raises ValueError if it would take gigabytes of memory or has no pixels."""
-    if not 0 < image.width * image.height <= MOST_PIXELS:
-        raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {MOST_PIXELS:,}")
-
-
-def _check_memory(image: Pixels, count: int) -> None:
-    """Raises DataError if ``count`` images of this size exceed the memory; does nothing if its size is unknown."""
-    if not hasattr(os, "sysconf"):
-        return
-    needed, available = image.nbytes * count, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
-        raise DataError(
-            f"{count:,} images of {image.shape[1]}×{image.shape[0]} pixels take {needed / 2**30:,.0f} GiB, and this "
-            f"machine has {available / 2**30:,.0f} GiB of memory. Resize the images or use fewer."
+        return assemble(
+            len(sources),
+            lambda positions: pool.map(decode_at, positions),
+            name,
+            lambda done: progress(task, done, len(sources)),
+            can_resize=reading is not None,
         )
+
+
+def assemble(
+    count: int,
+    images: Callable[[range], Iterable[Decoded | str]],
+    name: Callable[[int], str],
+    progress: Callable[[int], None],
+    *,
+    can_resize: bool,
+) -> Pixels:
+    """Returns ``count`` images in one array, as :func:`decode` does.
+
+    Args:
+        count: number of images.
+        images: returns the images at these positions; instead of an image that cannot be read, the reason.
+        name: returns the name of the image at a position, for messages.
+        progress: called with the number of images so far.
+        can_resize: whether the user can have the images resized, for messages.
+
+    Raises:
+        DataError: see :func:`decode`.
+    """
+    broken: dict[int, str] = {}
+    sizes: dict[tuple[int, ...], int] = {}  # (H, W) to the position of the first image of that size
+    is_grey = True
+    pixels: Pixels | None = None
+    start, together = 0, 1  # the first image alone, because it says how many fit into memory together
+    while start < count:
+        progress(start)
+        positions = range(start, min(start + together, count))
+        start = positions.stop
+        for position, image in zip(positions, images(positions), strict=True):
+            if isinstance(image, str):
+                broken[position] = image
+                continue
+            sizes.setdefault(image[0].shape[:2], position)
+            if pixels is None:
+                pixels = _room(count, *image[0].shape[:2], can_resize=can_resize)
+                together = max(1, min(TOGETHER, TOGETHER_BYTES // image[0].nbytes))
+            if len(sizes) == 1:
+                pixels[position] = image[0].transpose(2, 0, 1)
+            is_grey &= image[1]
+    progress(count)
+    if broken or pixels is None:
+        raise DataError(_broken(broken, name))
+    if len(sizes) > 1:
+        raise DataError(_different(sizes, name, can_resize=can_resize))
+    return np.ascontiguousarray(pixels[:, :1]) if is_grey else pixels
+
+
+def to_pixels(image: Image.Image, reading: Reading) -> Decoded:
+    """Returns an image as (H, W, 3) uint8, turned and resized, and whether it is grey.
+
+    Raises:
+        one of BROKEN: the image is damaged, too large, or its pixels have an unknown range.
+    """
+    _check_size(image, reading.size is not None)
+    image.load()
+    with contextlib.suppress(*BROKEN):  # EXIF data that cannot be read does not turn the image
+        image = ImageOps.exif_transpose(image)
+    pixels = _rgb(image)
+    if reading.size is not None:
+        side = (reading.size, reading.size)
+        pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), side, Image.Resampling.BILINEAR))
+    return pixels, _is_grey(image)
+
+
+def reason_of(problem: Exception) -> str:
+    """Returns why an image cannot be read, in some words."""
+    if isinstance(problem, UnidentifiedImageError):
+        return "its format is unknown"  # Pillow's message contains only the address of an object
+    of_system = problem.strerror if isinstance(problem, OSError) else None
+    return of_system or (str(problem).splitlines() or [type(problem).__name__])[0]
+
+
+def _decoded(content: bytes, reading: Reading | None) -> Decoded:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        if reading is not None:
+            return to_pixels(image, reading)
+        _check_size(image, False)
+        return _rgb(image), _is_grey(image)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in ("1", "L", *DEEP_GREY)
+
+
+def _check_size(image: Image.Image, is_resized: bool) -> None:
+    """Checks an image before it is decoded. Raises ValueError if it would take gigabytes of memory or has no pixels."""
+    most = MOST_PIXELS_RESIZED if is_resized else MOST_PIXELS
+    if not 0 < image.width * image.height <= most:
+        raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {most:,}")
+
+
+def _room(count: int, height: int, width: int, *, can_resize: bool) -> Pixels:
+    """Returns memory for the images. Raises DataError if they and their sorted copy exceed what is available."""
+    needed, available = count * height * width * 3, available_memory()
+    if available is not None and 2 * needed > available:
+        remedy = "Give a smaller --size, such as --size 64" if can_resize else "Resize the images"
+        raise DataError(
+            f"{count:,} images of {width}×{height} pixels take {in_gib(needed)}, twice while they are sorted, and "
+            f"{in_gib(available)} of memory are available. {remedy}, or use fewer images."
+        )
+    return np.empty((count, 3, height, width), dtype=np.uint8)
+
+
+def _broken(broken: Mapping[int, str], name: Callable[[int], str]) -> str:
+    if not broken:
+        return "There are no images. Add some."
+    if len(broken) == 1:
+        ((position, reason),) = broken.items()
+        return f"{name(position)} cannot be read as an image: {reason}. Remove or replace it."
+    named = "; ".join(f"{name(position)}: {reason}" for position, reason in list(broken.items())[:NAMED])
+    more = "; …" if len(broken) > NAMED else ""
+    return f"{len(broken):,} files cannot be read as images: {named}{more}. Remove or replace them."
+
+
+def _different(sizes: Mapping[tuple[int, ...], int], name: Callable[[int], str], *, can_resize: bool) -> str:
+    (first, position), (other, other_position) = list(sizes.items())[:2]
+    side = min(64, *(side for size in sizes for side in size))
+    remedy = (
+        f"Give --size, such as --size {side}: the shorter side is resized to that many pixels and the centre square is "
+        "kept."
+        if can_resize
+        else "Resize the images to one size first."
+    )
+    return (
+        f"{name(other_position)} has {other[1]}×{other[0]} pixels, expected {first[1]}×{first[0]} as {name(position)} "
+        f"has; the images have {len(sizes):,} sizes. {remedy}"
+    )
 
 
 def _rgb(image: Image.Image) -> Pixels:

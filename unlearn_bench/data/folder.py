@@ -1,77 +1,85 @@
-"""Your own images: a folder that contains one folder per class (``folder:PATH``)."""
+"""Your own images: a folder or a zip with one folder per class (``folder:PATH``)."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.errors import DataError, DataNotice
 from unlearn_bench.core.spec import user_folder
-from unlearn_bench.data import Labels, Location, Pixels, Splits, dataset
+from unlearn_bench.data import Location, Splits, dataset
+from unlearn_bench.data.arrangement import NAMED, Arrangement, arrange
 from unlearn_bench.data.decode import decode
 from unlearn_bench.data.loading import split_by_hash
+from unlearn_bench.data.tree import Tree, open_tree
 
-TEST_NAMES = ("test", "val", "valid", "validation")
+LARGEST_FILE = 2**28  # bytes of an image in a zip
 
 
-def _root(location: Location) -> Path:
+@contextmanager
+def _arranged(location: Location) -> Iterator[tuple[Tree, Arrangement]]:
+    """Yields the files and their arrangement, and names what is not read.
+
+    Raises:
+        DataError: there is no such folder, its layout is unknown, or with ``--strict`` something is not read.
+    """
     root = user_folder(location.path)
-    if not location.path or not root.is_dir():
-        raise DataError(
-            f"There is no folder '{location.path}'. Give a folder with one folder of images per class: folder:PATH."
-        )
-    return root
+    if not location.path:
+        raise DataError("There is no folder ''. Give a folder with one folder of images per class: folder:PATH.")
+    with open_tree(root, location.path, LARGEST_FILE) as tree:
+        found = arrange(tree, location.reading.layout)
+        if count := len(found.skipped):
+            shown = f"{', '.join(found.skipped[:NAMED])}{', …' if count > NAMED else ''}"
+            what = f"{count:,} files or folders in {location.path} are not read, because they are no images of a class"
+            if location.reading.is_strict:
+                raise DataError(f"{what}: {shown}. Remove them, or leave out --strict.")
+            found.notes.append(f"{what}: {shown}.")
+        for note in found.notes:
+            warnings.warn(DataNotice(note), stacklevel=2)
+        yield tree, found
 
 
 def _files(location: Location) -> list[Path]:
-    return sorted(path for path in _root(location).rglob("*") if path.is_file() and not path.name.startswith("."))
+    with _arranged(location) as (tree, found):
+        return tree.sources([name for name, _ in found.train + found.test])
 
 
-@dataset(label="Folder of class folders", source="your own images", files=_files, is_official=False)
+@dataset(
+    label="Folder of class folders",
+    source="your own images",
+    files=_files,
+    is_official=False,
+    reads_by=("size", "layout", "is_strict"),
+    version=2,  # images are turned as their EXIF data says
+)
 def folder(location: Location) -> Splits:
-    """The images of ``PATH/train/CLASS/*`` and ``PATH/test/CLASS/*``, all of one size.
+    """The images of ``PATH/train/CLASS/*`` and ``PATH/test/CLASS/*``, or of ``PATH/CLASS/*``; PATH may be a zip.
 
-    Formats are PNG, JPEG, BMP, GIF, TIFF, WebP, PPM and TGA. Without the two splits, the reader splits
-    ``PATH/CLASS/*``: the fifth of each class with the smallest hashes is the test split. Labels follow the alphabetical
-    order of the class folders.
+    Formats are PNG, JPEG, BMP, GIF, TIFF, WebP, PPM and TGA. The images have one size, or ``--size N`` makes it: the
+    shorter side is resized to N pixels, and the centre square is kept. Images are turned as their EXIF orientation
+    says. Without a test split, the fifth of each class with the smallest hashes is the test split. Labels follow the
+    alphabetical order of the class folders; images in folders below them count as theirs.
     """
-    root = _root(location)
-    train = root / "train"
-    test = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
-    if train.is_dir() and test is not None:
-        classes = _class_names(train)
-        if _class_names(test) != classes:
-            raise DataError(f"{train} and {test} contain different class folders. Give both the same class folders.")
-        train_part, test_part = _read(train, classes, location), _read(test, classes, location)
-        if train_part[0].shape[1:] != test_part[0].shape[1:]:
-            raise DataError(
-                f"Images in {train} have the shape {train_part[0].shape[1:]}, images in {test} have the shape "
-                f"{test_part[0].shape[1:]}. Convert all images to one size and one colour mode."
-            )
-        return Splits(*train_part, *test_part, classes)
-    classes = _class_names(root)
-    return split_by_hash(*_read(root, classes, location), classes)
-
-
-def _class_names(root: Path) -> tuple[str, ...]:
-    names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(names) < 2:
-        raise DataError(
-            f"{root} contains {len(names)} class folders, expected at least 2. Store images as PATH/CLASS/image.png."
+    with _arranged(location) as (tree, found):
+        chosen = found.train + found.test
+        names = [name for name, _ in chosen]
+        task = f"decode {tree.root.name}"
+        pixels = decode(
+            names,
+            lambda name: tree.read(name, -1),
+            lambda row: tree.shown(names[row]),
+            location.progress,
+            task,
+            reading=location.reading,
         )
-    return tuple(names)
-
-
-def _read(root: Path, classes: tuple[str, ...], location: Location) -> tuple[Pixels, Labels]:
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        members = [path for path in sorted((root / name).iterdir()) if path.is_file() and not path.name.startswith(".")]
-        if not members:
-            raise DataError(f"The class folder {root / name} contains no images. Add images or remove the folder.")
-        files += members
-        labels += [label] * len(members)
-    task = f"decode {root.name}"
-    pixels = decode(files, Path.read_bytes, lambda row: str(files[row]), location.progress, task)
-    return pixels, np.asarray(labels, dtype=np.int64)
+    classes = found.classes
+    label_of = {name: label for label, name in enumerate(classes)}
+    labels = np.asarray([label_of[name] for _, name in chosen], dtype=np.int64)
+    if not found.has_test:
+        return split_by_hash(pixels, labels, classes)
+    count = len(found.train)
+    return Splits(pixels[:count], labels[:count], pixels[count:], labels[count:], classes)

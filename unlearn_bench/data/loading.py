@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.errors import DataError, OptionError, unknown_name
+from unlearn_bench.core.memory import available_memory, in_gib
 from unlearn_bench.core.progress import Progress, silent
-from unlearn_bench.core.spec import recorded_name
+from unlearn_bench.core.sources import AS_IT_IS, Reading, split_source
+from unlearn_bench.core.spec import recorded_name, user_folder
 from unlearn_bench.data import Dataset, DatasetReader, Images, Labels, Location, Pixels, Splits, datasets
 
 LONGEST_NAME = 200  # characters of a class name
@@ -32,28 +35,35 @@ def load(
     test_per_class: int | None = None,
     download: bool = False,
     progress: Progress = silent,
+    reading: Reading = AS_IT_IS,
 ) -> Dataset:
     """Returns the data set of that name in canonical order, or the first images of each class.
 
     Args:
-        name: ``digits``, ``cifar10``, ``folder:PATH``.
+        name: ``digits``, ``cifar10``, ``folder:PATH``, ``parquet:PATH``, ``FILE.py:FUNCTION``.
         folder: folder of all data sets, each in the layout of its reader.
         train_per_class, test_per_class: images of each class to keep; None for all. The order is that of hashes, so the
             first images are as good as a random choice, and they are the same on every machine.
         download: whether a reader may download missing files.
         progress: called during long work.
+        reading: how the images of a user's own data set are read.
 
     Raises:
         UnknownNameError: no such data set.
+        OptionError: ``reading`` is for a built-in data set.
         DataError: images are missing or unreadable, a class has too few, or an image is in both splits.
     """
     from unlearn_bench.data.cache import cached  # imported here because it imports ``canonical`` from this file
 
-    kind, _, path = name.partition(":")
-    reader = datasets.get(kind)
-    recorded = recorded_name(name)
+    reader, path = reader_of(name)
+    unused = [word for part, words in reading.options.items() if part not in reader.reads_by for word in words]
+    if unused:
+        kinds = "folder:PATH" if "size" in reader.reads_by else "folder:PATH, parquet:PATH or FILE.py:FUNCTION"
+        raise OptionError(f"{' '.join(unused)} is for {kinds}, and the data set is {name}. Leave it out.")
+    recorded = recorded_name(name, reading.size)
+    location = Location(folder, path, download, progress, reading)
     try:
-        splits = cached(reader, Location(folder, path, download, progress))
+        splits = cached(reader, location)
     except OSError as problem:
         raise DataError(
             f"{name} cannot be read: {problem.strerror}: {problem.filename}. Check the file and its permissions."
@@ -61,6 +71,7 @@ def load(
     train, test = (_images(splits, split) for split in ("train", "test"))
     train = _thin(train, train_per_class, splits.classes, "training")
     test = _thin(test, test_per_class, splits.classes, "test")
+    _check_memory(train)
     scaled = train.pixels.float().div_(255)
     return Dataset(
         name=recorded,
@@ -73,8 +84,22 @@ def load(
         std=tuple(s if s > 0 else 1.0 for s in scaled.std(dim=(0, 2, 3)).tolist()),
         fine_classes=splits.fine_classes,
         test_images=len(test),
-        paths=_paths(reader, Location(folder, path)),
+        paths=_paths(reader, location),
     )
+
+
+def reader_of(name: str) -> tuple[DatasetReader, str]:
+    """Returns the reader of a data set, and the path or function that the name gives to it.
+
+    Raises:
+        UnknownNameError: no such data set.
+    """
+    kind, path = split_source(name)
+    if kind in datasets.names():
+        return datasets.get(kind), path
+    if path:
+        return datasets.get("function"), f"{kind}:{path}"
+    raise unknown_name("dataset", name, datasets.names())
 
 
 def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
@@ -92,8 +117,10 @@ def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
         if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
             raise DataError(
                 f"The class name {name[:LONGEST_NAME]!r} has {len(name)} characters or unprintable ones, expected 1 to "
-                f"{LONGEST_NAME} printable characters. Rename its folder."
+                f"{LONGEST_NAME} printable characters. Rename it."
             )
+    if repeated := [name for name, count in Counter(splits.classes).items() if count > 1]:
+        raise DataError(f"{splits.classes.count(repeated[0])} classes are called '{repeated[0]}'. Rename them.")
     train_digests, test_digests = (np.array(_images(splits, split).digests) for split in ("train", "test"))
     is_shared = np.isin(test_digests, train_digests)
     if is_shared.any() and not drop_overlap:
@@ -144,7 +171,8 @@ def _paths(reader: DatasetReader, location: Location) -> tuple[str, ...]:
 
 def data_folder(home: Path, folder: Path | None = None) -> Path:
     """Returns the folder of data sets: ``folder``, else UNLEARN_BENCH_DATA, else ``data/`` in ``home``."""
-    return folder or Path(os.environ.get("UNLEARN_BENCH_DATA") or home / "data")
+    chosen = str(folder or os.environ.get("UNLEARN_BENCH_DATA") or home / "data")
+    return user_folder(chosen) if chosen.startswith("~") else Path(chosen)  # no shell expands --data=~/images
 
 
 def _images(splits: Splits, split: Literal["train", "test"]) -> Images:
@@ -162,14 +190,27 @@ def _thin(images: Images, per_class: int | None, classes: tuple[str, ...], split
     needed = per_class or (1 if split == "training" else 0)  # a retained class may have no test images
     for label, count in enumerate(counts.tolist()):
         if count < needed:
+            remedy = (
+                "Add images, or lower the number under `subset` in benchmarks.yaml." if per_class else "Add images."
+            )
             raise DataError(
-                f"Class '{classes[label]}' has {count} {split} images, expected at least {needed}. "
-                "Add images, or lower the number under `subset` in benchmarks.yaml."
+                f"Class '{classes[label]}' has {count} {split} images, expected at least {needed}. {remedy}"
             )
     if per_class is None:
         return images
     keep = [torch.nonzero(images.labels == label)[:per_class, 0] for label in range(len(classes))]
     return images[torch.cat(keep).sort().values]
+
+
+def _check_memory(train: Images) -> None:
+    """Raises DataError if the training images do not fit into memory as numbers, from which mean and std are made."""
+    needed, available = 4 * train.pixels.numel(), available_memory()
+    if available is not None and needed > available:
+        raise DataError(
+            f"{len(train):,} training images of {train.pixels.shape[3]}×{train.pixels.shape[2]} pixels take "
+            f"{in_gib(needed)} as numbers, and {in_gib(available)} of memory are available. Use smaller or fewer "
+            "images; --size makes your own smaller."
+        )
 
 
 def _digest(train: Images, test: Images) -> str:

@@ -33,7 +33,8 @@ def words_of(selection: Selection) -> str:
     experiment = selection.experiment
     words = [("--profile", selection.profile), ("--dataset", selection.source), ("--scenario", experiment.scenario)]
     words += [*(("--forget", forget) for forget in selection.forget), ("--precision", experiment.precision)]
-    return "".join(f" {name} {shlex.quote(word)}" for name, word in words)
+    options = "".join(f" {name} {shlex.quote(word)}" for name, word in words)
+    return options + "".join(f" {word}" for word in selection.reading.words)
 
 
 def missing_reference(selection: Selection, lacking: Sequence[Configuration]) -> str:

@@ -133,6 +133,7 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
         test_per_class=selection.experiment.test_per_class,
         download=config.download,
         progress=config.progress,
+        reading=selection.reading,
     )
     if selection.experiment.held_out:
         dataset = dataset.without_test()  # no trial can read the test images, whatever its method does

@@ -8,12 +8,13 @@ import torch
 
 from unlearn_bench.config.pinned import Pinned, PinnedModel
 from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.registry import Entry
 from unlearn_bench.core.spec import Experiment, RunSpec
 from unlearn_bench.data import ForgetSplit, Images
 from unlearn_bench.data.scenarios import scenarios
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.metrics import Metric, metrics, metrics_of
-from unlearn_bench.models import models
+from unlearn_bench.models import SEPARATOR, models
 
 # the metrics of a tuning trial: those that need neither many images nor a retrained model
 TRIAL_METRICS = ("acc_retain", "acc_forget", "da", "nmi")
@@ -115,10 +116,14 @@ def version_of(method: Method, experiment: Experiment) -> str:
 def revisions_of(experiment: Experiment) -> dict[str, str]:
     """Returns the revisions of the model and the scenario, see :class:`unlearn_bench.core.spec.RunSpec`.
 
+    A network that is not registered has none: its description has the digest of a user's own file.
+
     Raises:
         UnknownNameError: there is no such model or scenario.
     """
-    entries = {"model": models.get(str(experiment.model["name"])), "scenario": scenarios.get(experiment.scenario)}
+    entries: dict[str, Entry] = {"scenario": scenarios.get(experiment.scenario)}
+    if SEPARATOR not in (name := str(experiment.model["name"])):
+        entries["model"] = models.get(name)
     return {kind: entry.revision for kind, entry in entries.items() if entry.revision != "1"}
 
 

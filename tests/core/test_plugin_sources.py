@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from unlearn_bench.core.errors import PluginError
+from unlearn_bench.core.plugin_sources import sources_digest
 from unlearn_bench.core.registry import load_plugin, plugin_files, without_plugin_files
-from unlearn_bench.core.sources import sources_digest
 from unlearn_bench.models import models
 
 FILES = {
