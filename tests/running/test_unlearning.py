@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
+from torchvision.transforms.functional import pil_to_tensor
 
 from unlearn_bench.config.benchmarks import load as load_config
 from unlearn_bench.config.selection import Choice
@@ -22,7 +23,8 @@ from unlearn_bench.running.recorded_models import network_of
 from unlearn_bench.running.unlearning import OwnModel, Unlearned, unlearn
 from unlearn_bench.store import Store
 
-EACH = 40  # images of a class
+EACH = {"train": 40, "test": 20}  # images of a class
+BILINEAR = Image.Resampling.BILINEAR
 NAMES = ("cat", "dog", "emu")
 GROWING = {"lr": 10.0, "weight_decay": 1.0, "batch_size": 4, "epochs": 4}  # each step multiplies weights by −9
 VIT: dict[str, Any] = {"img_size": 16, "patch_size": 4, "depth": 3, "embed_dim": 48, "num_heads": 3}
@@ -32,10 +34,13 @@ MEAN = torch.tensor([0.5, 0.5, 0.5]).view(1, 3, 1, 1)
 def write_images(root: Path) -> None:
     digits = load_digits()
     for label, name in enumerate(NAMES):
-        (root / name).mkdir(parents=True)
-        for k, image in enumerate(digits.images[digits.target == label][:EACH]):
-            grey = Image.fromarray((image * 15.9).astype(np.uint8)).resize((16, 16), Image.Resampling.BILINEAR)
-            grey.convert("RGB").save(root / name / f"{k:03}.png")
+        images = iter(digits.images[digits.target == label])
+        for split, number in EACH.items():
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for k in range(number):
+                grey = Image.fromarray((next(images) * 15.9).astype(np.uint8)).resize((16, 16), BILINEAR)
+                grey.convert("RGB").save(folder / f"{k:03}.png")
 
 
 class Script:
@@ -44,20 +49,17 @@ class Script:
     def __init__(self, make: Callable[[], nn.Module], root: Path, mean: Tensor, std: Tensor) -> None:
         self.make, self.mean, self.std = make, mean, std
         self.images = {
-            name: torch.stack(
-                [
-                    torch.from_numpy(np.asarray(Image.open(file))).permute(2, 0, 1)
-                    for file in sorted((root / name).iterdir())
-                ]
-            )
+            (split, name): torch.stack([pil_to_tensor(Image.open(file)) for file in sorted(folder.iterdir())])
+            for split in EACH
             for name in NAMES
+            for folder in [root / split / name]
         }
 
     def train(self, file: Path) -> None:
         torch.manual_seed(0)
         network = self.make().train()
-        x = torch.cat([self.images[name] for name in NAMES])
-        y = torch.arange(len(NAMES)).repeat_interleave(EACH)
+        x = torch.cat([self.images["train", name] for name in NAMES])
+        y = torch.arange(len(NAMES)).repeat_interleave(EACH["train"])
         optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
         for _ in range(8):
             for rows in torch.randperm(len(x)).split(20):
@@ -72,13 +74,13 @@ class Script:
         return (pixels.float() / 255 - self.mean) / self.std
 
     @torch.no_grad()
-    def accuracy(self, file: Path, name: str) -> float:
+    def accuracy(self, file: Path, split: str, *names: str) -> float:
         """Loads the file as this person's own code does, and returns the share of right images in percent."""
         network = self.make().eval()
         state = torch.load(file, weights_only=True)["state_dict"]
         network.load_state_dict({key.removeprefix("module."): value for key, value in state.items()}, strict=True)
-        predicted = network(self.prepare(self.images[name])).argmax(dim=1)
-        return 100 * float((predicted == NAMES.index(name)).double().mean())
+        right = [network(self.prepare(self.images[split, name])).argmax(dim=1) == NAMES.index(name) for name in names]
+        return 100 * float(torch.cat(right).double().mean())
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +92,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def scripts(root: Path) -> dict[str, tuple[Script, str, dict[str, Any]]]:
     import timm
-    from torchvision.models import resnet18
 
     imagenet = (
         torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1),
         torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1),
     )
+    resnet = lambda: timm.create_model("test_resnet", num_classes=3)  # noqa: E731
     vit = lambda: timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT)  # noqa: E731
     return {
-        "resnet": (Script(lambda: resnet18(num_classes=3), root, *imagenet), "torchvision:resnet18", {}),
+        "resnet": (Script(resnet, root, *imagenet), "timm:test_resnet", {"normalise": "imagenet"}),
         "vit": (Script(vit, root, MEAN, MEAN), "timm:vit_tiny_patch16_224", VIT),
     }
 
@@ -127,11 +129,12 @@ def test_the_users_script_loads_and_measures_what_we_say(
     assert list(after["state_dict"]) == list(before["state_dict"])
     assert (after["epoch"], after["best"]) == (6, 0.5)
     assert all(after["state_dict"][name].dtype == value.dtype for name, value in before["state_dict"].items())
-    # the images of a folder without splits are divided by us: the script's share is over both parts
-    assert script.accuracy(mine, "dog") > 90
-    assert script.accuracy(forgotten, "dog") < 50
-    assert result.original.values["acc_forget"] > 80
-    assert result.unlearned.values["acc_forget"] < 50
+    for file, run in ((mine, result.original), (forgotten, result.unlearned)):
+        one = 100 / EACH["test"] * 1.01  # image that rounding may put on the other side
+        assert run.values["acc_forget"] == pytest.approx(script.accuracy(file, "test", "dog"), abs=one)
+        assert run.values["acc_retain"] == pytest.approx(script.accuracy(file, "test", "cat", "emu"), abs=one)
+    assert script.accuracy(mine, "train", "dog") > 80  # of the training images, D_f
+    assert script.accuracy(forgotten, "train", "dog") < 50
     network = network_of(result.unlearned, store)
     assert all(torch.equal(value, after["state_dict"][f"module.{name}"]) for name, value in network.own_state().items())
     again, _ = forget_dog(model, root, execution, "neggrad", options)
@@ -161,7 +164,7 @@ def test_other_weights_are_another_original(root: Path, tmp_path: Path, home: Pa
             MissingRunError,
             "ended with the status diverged",
         ),
-        ({"architecture": "torchvision:resnet34"}, "ft", {}, UserError, "torchvision:resnet34"),
+        ({"architecture": "timm:resnet10t"}, "ft", {}, UserError, "timm:resnet10t"),
         ({"file": Path("nothing.pt")}, "ft", {}, UserError, "nothing.pt"),
         ({}, "ft", {"epoch": 1}, OptionError, "epoch"),
     ],

@@ -95,9 +95,7 @@ def audit(
         progress("models", position, len(models))
         states[role] = weights.state
         network.module.load_state_dict(weights.state)
-        first, *shards = weights.content.files
-        inputs.append(Input(role, first.name, file_digest(first), weights.key, weights.remarks))
-        inputs += [Input(role, shard.name, file_digest(shard)) for shard in shards]
+        inputs += _inputs_of(role, weights)
         try:
             values.setdefault(role, []).append(evaluate_network(network, images, split, metrics))
         except DivergedError as problem:
@@ -147,6 +145,13 @@ def _read(
             )
         network.normalise_by("the numbers in the files", *(read[0].normalisation or ((0.0,), (1.0,))))
     return read
+
+
+def _inputs_of(role: str, weights: SavedWeights) -> list[Input]:
+    """Returns the files of a model's weights."""
+    first, *shards = weights.content.files
+    whole = Input(role, first.name, file_digest(first), weights.key, weights.remarks)
+    return [whole, *(Input(role, shard.name, file_digest(shard)) for shard in shards)]
 
 
 def load_for_network(

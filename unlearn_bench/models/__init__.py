@@ -17,7 +17,7 @@ from unlearn_bench.core.registry import Entry, Registry
 from unlearn_bench.data import passed_images as inputs
 
 SEPARATOR = ":"  # in the name of a network that is not registered here, such as torchvision:resnet50
-WEIGHTS = "weights"  # in a description: the SHA-256 of the file that a model of a user was imported from
+WEIGHTS = "weights"  # in a description: the digest of the weights of a user's original model
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one number per channel
 DISTURBANCE = 1e-6  # relative, of each weight
 
@@ -129,8 +129,8 @@ def complete_model(description: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         description: ``name`` and any of the architecture's parameters; for a network that is not registered here, see
-            :func:`unlearn_bench.models.sources.complete`. ``weights``, the SHA-256 of a file that the original model
-            was imported from, is part of the run's identity only.
+            :func:`unlearn_bench.models.sources.complete`. ``weights``, the digest of the weights of a user's
+            original model, is part of the run's identity only.
 
     Raises:
         UnknownNameError: there is no such architecture.

@@ -35,7 +35,7 @@ def complete(description: Mapping[str, Any]) -> dict[str, Any]:
             ``normalise`` (one of :data:`NORMALISATIONS`; ``auto`` is the architecture's own numbers) and ``last_stage``
             (names of modules, separated by commas). Every other key is an argument of the network's function.
             ``source_digest`` and ``weights`` are part of the run's identity only: the start of the SHA-256 of the
-            user's source file, and of the file with the original weights.
+            user's source file, and the digest of the weights of the original model.
 
     Raises:
         OptionError, UnknownNameError: a value is out of range, the function does not exist, or ``source_digest`` is not

@@ -12,6 +12,7 @@ from typing import Any
 from unlearn_bench.config.benchmarks import FigureEntry, Measured, Row, TableEntry
 from unlearn_bench.config.selection import PlacedRow, Selection
 from unlearn_bench.core.options import complete, identity
+from unlearn_bench.data import Dataset
 from unlearn_bench.data.loading import data_folder, load
 from unlearn_bench.methods import methods
 from unlearn_bench.metrics import metrics
@@ -126,17 +127,7 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
     selection = bench.selection
     check(selection, rows)
     device = choose_device(config.device)
-    dataset = load(
-        selection.source,
-        folder=data_folder(bench.benchmarks.home, config.data),
-        train_per_class=selection.experiment.train_per_class,
-        test_per_class=selection.experiment.test_per_class,
-        download=config.download,
-        progress=config.progress,
-        reading=selection.reading,
-    )
-    if selection.experiment.held_out:
-        dataset = dataset.without_test()  # no trial can read the test images, whatever its method does
+    dataset = images_of(bench, config)
     plan = make_plan(selection, rows, dataset, bench.store, with_outputs=with_outputs)
     tidy(bench.store)
     bench.store.mark_requested([task.spec.key for task in plan.tasks])
@@ -171,6 +162,26 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
     return Outcome(runs, made, len(runs) - done)
 
 
+def images_of(bench: Bench, config: ExecutionConfig) -> Dataset:
+    """Returns the images of the selected experiment.
+
+    Raises:
+        DataError, UnknownNameError: see :func:`unlearn_bench.data.loading.load`.
+    """
+    experiment = bench.selection.experiment
+    dataset = load(
+        bench.selection.source,
+        folder=data_folder(bench.benchmarks.home, config.data),
+        train_per_class=experiment.train_per_class,
+        test_per_class=experiment.test_per_class,
+        download=config.download,
+        progress=config.progress,
+        reading=bench.selection.reading,
+    )
+    # no trial can read the test images, whatever its method does
+    return dataset.without_test() if experiment.held_out else dataset
+
+
 def _name_slow_bfloat16(say: Callable[[str], None]) -> None:
     if (slowdown := bfloat16_slowdown()) > SLOW:
         say(
@@ -180,6 +191,7 @@ def _name_slow_bfloat16(say: Callable[[str], None]) -> None:
 
 
 def available_cores() -> int:
+    """Returns the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # the cores of this process; a container may limit them
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

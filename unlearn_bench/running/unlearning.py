@@ -10,17 +10,15 @@ from typing import Any
 from unlearn_bench.config.benchmarks import Benchmarks, Row
 from unlearn_bench.config.selection import Choice, Selection
 from unlearn_bench.core.errors import CheckpointError, MissingRunError, OptionError
-from unlearn_bench.core.files import file_digest
 from unlearn_bench.core.options import complete, identity
 from unlearn_bench.data import Dataset
-from unlearn_bench.data.loading import data_folder, load
 from unlearn_bench.methods import methods
 from unlearn_bench.models import WEIGHTS, Classifier, build, checkpoints, describe, weights_digest
 from unlearn_bench.models.external import External
 from unlearn_bench.models.sources import make_module
 from unlearn_bench.models.weight_files import SavedWeights, read_weights
 from unlearn_bench.report.bench import Bench
-from unlearn_bench.running.making import ExecutionConfig, available_cores, make_runs
+from unlearn_bench.running.making import ExecutionConfig, available_cores, images_of, make_runs
 from unlearn_bench.running.plan import ORIGINAL, make_plan, with_preset
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import ModelRecord, RunRecord
@@ -105,18 +103,13 @@ def unlearn(
     given = with_preset(entry, preset, dict(options or {}))
     row = Row(method=method, options=complete(entry.function, given, f"method '{method}'"))
     bench = Bench.choose(benchmarks, store, choice)
-    dataset = load(
-        bench.selection.source,
-        folder=data_folder(benchmarks.home, execution.data),
-        download=execution.download,
-        progress=execution.progress,
-    )
+    bench = replace(bench, selection=_selection(bench.selection, model))
+    dataset = images_of(bench, execution)
     network, saved = _network_of(model, dataset)
-    selection = _selection(bench.selection, model)
-    plan = make_plan(selection, [Row(method=ORIGINAL), row], dataset, store)
+    bench = _with_model(bench, {WEIGHTS: weights_digest(network)})
+    plan = make_plan(bench.selection, [Row(method=ORIGINAL), row], dataset, store)
     first, last = plan.tasks[0], plan.tasks[-1]
     _import_weights(network, first.model_key, store)
-    bench = replace(bench, selection=selection)
     outcome = make_runs(bench, [Row(method=ORIGINAL), row], execution)
     runs = {run.key: run for run in bench.recorded(outcome.runs)}
     unlearned = runs[last.spec.key]
@@ -138,12 +131,18 @@ def _selection(selection: Selection, model: OwnModel) -> Selection:
         selection.experiment,
         train_per_class=None,
         test_per_class=None,
-        model={**describe(model.architecture, model.arguments), WEIGHTS: file_digest(model.file)},
+        model=describe(model.architecture, model.arguments),
         recipe=identity(original, complete(original, {}, "recipe")),  # nothing is trained by it
         threads=available_cores(),
         pinned="",
     )
     return replace(selection, experiment=experiment, options={}, pinned=None)
+
+
+def _with_model(bench: Bench, changes: Mapping[str, Any]) -> Bench:
+    experiment = bench.selection.experiment
+    experiment = replace(experiment, model={**experiment.model, **changes})
+    return replace(bench, selection=replace(bench.selection, experiment=experiment))
 
 
 def _network_of(model: OwnModel, dataset: Dataset) -> tuple[Classifier, SavedWeights]:
