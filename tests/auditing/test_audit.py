@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
-from sklearn.datasets import load_digits
 from support.command import command
+from support.images import write_digits
 from support.page import in_a_browser
 from torch import Tensor, nn
 from torchvision.models import resnet18
@@ -23,7 +22,7 @@ from unlearn_bench import cli  # noqa: F401  # as the command line has it
 from unlearn_bench.auditing import audit
 from unlearn_bench.auditing.architectures import make_network
 from unlearn_bench.auditing.report import EVIDENCE, to_html, to_json, to_text
-from unlearn_bench.core.errors import CheckpointError, OptionError, UserError
+from unlearn_bench.core.errors import CheckpointError
 from unlearn_bench.data.loading import load
 from unlearn_bench.models.weight_files import read_weights
 
@@ -36,20 +35,10 @@ CLASSES = 4
 FORGOTTEN = 1
 
 
-def write_images(root: Path, names: list[str], each: int = 150) -> None:
-    """Real digits as PNG files, 16×16 pixels of three colours, a folder a class."""
-    digits = load_digits()
-    for label, name in enumerate(names):
-        (root / name).mkdir(parents=True)
-        for k, image in enumerate(digits.images[digits.target == label][:each]):
-            grey = Image.fromarray((image * 15.9).astype(np.uint8)).resize((16, 16), Image.Resampling.BILINEAR)
-            grey.convert("RGB").save(root / name / f"{k}.png")
-
-
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("images")
-    write_images(root, ["cat", "dog", "emu", "fox"])
+    write_digits(root, ["cat", "dog", "emu", "fox"])
     return root
 
 
@@ -232,65 +221,6 @@ def test_the_report_says_what_was_read_of_each_file(resnets: Path, images: Path,
     assert [each.original for each in found.measured] == [each.original for each in raw.measured]
 
 
-@pytest.mark.parametrize(
-    ("name", "more", "says"),
-    [
-        ("torchvision:resnet81", {}, "Did you mean 'resnet18'"),
-        ("torchvision:fasterrcnn_resnet50_fpn", {}, "no classifier 'fasterrcnn_resnet50_fpn'"),  # it would download
-        ("torchvision:resnet18", {"options": {"num_classes": 10**11}}, "cannot be built"),
-        ("torchvision:resnet18", {"options": {"depth": 3}}, "cannot be built"),
-        ("timm:vit", {}, "timm has no model 'vit'"),
-        ("nowhere:make", {}, "cannot be found: No module named 'nowhere'"),
-        ("json:loads", {}, "cannot be built"),
-        ("resnet81", {}, "No model named 'resnet81'"),
-        ("torchvision:alexnet", {}, "does not accept images of 3×16×16"),
-        ("torchvision:squeezenet1_0", {"size": 64}, "Give --features .* the last modules that ran: "),
-        ("torchvision:resnet18", {"features": "layer9"}, "No module named 'layer9' runs"),
-        ("torchvision:resnet18", {"normalise": "cifar"}, "No normalisation named 'cifar'"),
-        ("torchvision:resnet18", {"size": 0}, "expected 1 to 4096"),
-        ("torchvision:resnet18", {"options": {"num_classes": 2}}, r"expected logits \(N, 4\)"),
-    ],
-)
-def test_architectures_that_do_not_work_are_refused(name: str, more: dict[str, Any], says: str, images: Path) -> None:
-    data = load(f"folder:{images}", folder=Path())
-    given = {"options": {}, "features": None, "size": None, "normalise": "auto", **more}
-    with pytest.raises(UserError, match=says):
-        make_network(name, given["options"], data, given["features"], given["size"], given["normalise"])
-
-
-def test_features_that_are_named_and_sizes_that_are_changed(images: Path) -> None:
-    data = load(f"folder:{images}", folder=Path())
-    network = make_network("torchvision:squeezenet1_0", {}, data, "features", 64, "none")
-    with torch.no_grad():
-        features, logits = network(data.test.pixels[:3])
-    assert (features.shape, logits.shape) == ((3, 512), (3, CLASSES))
-    assert network.preprocessing.startswith("resized to 64×64 pixels, normalised by nothing")
-    ours = make_network("resnet18", {"width": "8", "groups": "2"}, data, None, None, "auto")
-    assert "the training images' numbers" in ours.preprocessing
-    grey = load("digits", folder=Path(), train_per_class=3, test_per_class=1)
-    with torch.no_grad():
-        features, _ = make_network("torchvision:resnet18", {}, grey, None, None, "auto")(grey.train.pixels)
-    assert features.shape == (30, 512)
-
-
-def test_a_factory_of_the_users_own(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "own_nets.py").write_text(
-        "from torch import nn\n"
-        "def make(width=4):\n"
-        "    return nn.Sequential(nn.Flatten(), nn.Linear(768, width), nn.ReLU(), nn.Linear(width, 4))\n"
-        "def wrong():\n    return 3\n"
-        "def leave():\n    raise SystemExit(0)\n"
-    )
-    data = load(f"folder:{images}", folder=Path())
-    network = make_network("own_nets:make", {"width": "6"}, data, None, None, "auto")
-    assert network.features.startswith("input of 3 (6 numbers)")
-    with pytest.raises(OptionError, match=r"returned int, expected a torch\.nn\.Module"):
-        make_network("own_nets:wrong", {}, data, None, None, "auto")
-    with pytest.raises(OptionError, match="cannot be built: 0"):
-        make_network("own_nets:leave", {}, data, None, None, "auto")
-
-
 @pytest.mark.slow
 def test_the_audit_as_typed_repeats_itself(resnets: Path, images: Path, tmp_path: Path) -> None:
     words = ["--model", str(resnets / "cheat.pt"), "--original", str(resnets / "original.safetensors")]
@@ -318,7 +248,7 @@ def test_the_page_of_an_audit_is_readable_and_hostile_names_are_words(
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     hostile = '<img src=x onerror="window.hacked=1">'
-    write_images(tmp_path / "images", ["cat", hostile, "emu", "fox"])
+    write_digits(tmp_path / "images", ["cat", hostile, "emu", "fox"])
     shutil.copytree(resnets, tmp_path / "models")
     found = audit(
         model=tmp_path / "models" / "cheat.pt",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.datasets import load_digits
 
 
 def tiny_zip(file: Path, extra: dict[str, bytes] | None = None) -> None:
@@ -36,3 +37,13 @@ def write_images(folder: Path, seed: int = 0, classes: tuple[str, ...] = ("a", "
         (folder / name).mkdir(parents=True)
         for image in range(3):
             (folder / name / f"{image}.png").write_bytes(picture(100 * seed + 10 * number + image, "PNG"))
+
+
+def write_digits(root: Path, classes: list[str], each: int = 150) -> None:
+    """Real digits as PNG files, 16×16 pixels of three colours, a folder a class."""
+    digits = load_digits()
+    for label, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for k, image in enumerate(digits.images[digits.target == label][:each]):
+            grey = Image.fromarray((image * 15.9).astype(np.uint8)).resize((16, 16), Image.Resampling.BILINEAR)
+            grey.convert("RGB").save(root / name / f"{k}.png")

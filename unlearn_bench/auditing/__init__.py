@@ -58,7 +58,8 @@ def audit(
             their shards.
         original: weights before unlearning.
         retrained: weights of models trained without the forget set; a verdict needs two or more.
-        architecture: ``torchvision:NAME``, ``timm:NAME``, ``module:function``, or a model of this benchmark.
+        architecture: ``torchvision:NAME``, ``timm:NAME``, ``module:function``, ``file.py:function``, or a model of this
+            benchmark.
         dataset: such as ``folder:PATH`` or ``cifar10``; the original was trained on its training split.
         forget: the forget set in the spelling of the scenario, such as a class by name or number.
         scenario: the kind of forget set.

@@ -1,27 +1,23 @@
-"""Builds the network of an architecture's name, and reads its features while it runs."""
+"""Gives a network its preprocessing, and reads its features while it runs."""
 
 from __future__ import annotations
 
 import copy
-import importlib
-import json
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, unknown_name
+from unlearn_bench.core.errors import OptionError, did_you_mean, unknown_name
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.models import build, models
+from unlearn_bench.models import SEPARATOR, build
+from unlearn_bench.models.external import logits_of
+from unlearn_bench.models.sources import IMAGENET, NORMALISATIONS, make_module, statistics_of
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 Numbers = tuple[float, ...]  # one for each channel
-NORMALISATIONS = ("auto", "dataset", "imagenet", "none")
 
 
 class Network:
@@ -58,7 +54,7 @@ class Network:
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns features (N, d) and logits (N, K) of pixels (N, C, H, W) uint8."""
         self._seen.clear()
-        logits: Tensor = self.module(self._prepare(pixels))
+        logits = logits_of(self.module(self._prepare(pixels)))
         return self._seen[-1], logits
 
     def attach(self, pixels: Tensor, classes: int) -> None:
@@ -78,8 +74,8 @@ class Network:
             if name
         ]
         try:
-            logits = self.module(inputs)
-        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as problem:
+            logits = logits_of(self.module(inputs))
+        except Exception as problem:  # code of others can raise anything
             shape = "×".join(str(side) for side in inputs.shape[1:])
             reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise OptionError(
@@ -134,7 +130,7 @@ def make_network(
     """Returns an untrained network of an architecture, on the device of the images and with one logit per class.
 
     Args:
-        name: ``torchvision:NAME``, ``timm:NAME``, ``module:function``, or a registered model.
+        name: ``torchvision:NAME``, ``timm:NAME``, ``module:function``, ``file.py:function``, or a registered model.
         options: arguments of the architecture; they override the number of classes.
         dataset: the images.
         features: the module whose outputs are the features; None for the input of the layer that makes the logits.
@@ -149,7 +145,12 @@ def make_network(
         raise unknown_name("normalisation", normalise, NORMALISATIONS)
     if size is not None and not 1 <= size <= 4096:
         raise OptionError(f"--size is {size}, expected 1 to 4096 pixels.")
-    return _wrapped(_build(name, options, dataset), name, dataset, features, size, normalise)
+    classes = len(dataset.classes)
+    if SEPARATOR in name:
+        module = make_module({"name": name, **options}, classes)
+    else:
+        module = build({"name": name, **options}, channels=dataset.channels, classes=classes, seed=0)
+    return _wrapped(module, name, dataset, features, size, normalise)
 
 
 def network_of(module: nn.Module, dataset: Dataset, features: str | None, size: int | None, normalise: str) -> Network:
@@ -184,80 +185,17 @@ def _wrapped(
     return network
 
 
-def _build(name: str, options: Mapping[str, Any], dataset: Dataset) -> nn.Module:
-    source, _, function = name.partition(":")
-    if not function:
-        return build({"name": source, **options}, channels=dataset.channels, classes=len(dataset.classes), seed=0)
-    arguments = {"num_classes": len(dataset.classes), **{key: _value(value) for key, value in options.items()}}
-    try:
-        if source == "torchvision":
-            from torchvision import models as classifiers
-            from torchvision.models import get_model, list_models
-
-            names = list_models(module=classifiers)  # no detectors: they download the weights of a part
-            if function not in names:
-                raise OptionError(f"torchvision has no classifier '{function}'.{did_you_mean(function, names)}")
-            return get_model(function, weights=None, **arguments)
-        if source == "timm":
-            timm = _timm()
-            if not timm.is_model(function):
-                raise OptionError(f"timm has no model '{function}'.{did_you_mean(function, timm.list_models())}")
-            return timm.create_model(function, pretrained=False, **arguments)
-        return _from_factory(name, source, function, {key: arguments[key] for key in options})
-    except UserError:
-        raise
-    except (Exception, SystemExit) as problem:  # code of others can raise anything
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise OptionError(f"The architecture {name} cannot be built: {reason}. Change --set or fix its code.") from None
-
-
-def _value(argument: Any) -> Any:
-    """Returns the number or boolean that a word of the command line stands for; other words unchanged."""
-    try:
-        return json.loads(argument) if isinstance(argument, str) else argument
-    except ValueError:
-        return argument
-
-
-def _timm() -> Any:
-    try:
-        return importlib.import_module("timm")
-    except ModuleNotFoundError:
-        raise OptionError(
-            "This architecture needs timm, which is not installed. Install it with: pip install 'unlearn-bench[timm]'"
-        ) from None
-
-
-def _from_factory(name: str, source: str, function: str, options: Mapping[str, Any]) -> nn.Module:
-    """Returns the module that a function of the user returns; its file may be in the working folder."""
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        factory = getattr(importlib.import_module(source), function)
-    except (ImportError, AttributeError) as problem:
-        raise OptionError(
-            f"The architecture {name} cannot be found: {problem}. Expected torchvision:NAME, timm:NAME, "
-            f"MODULE:FUNCTION, or one of {', '.join(models.names())}."
-        ) from None
-    finally:
-        sys.path.pop(0)
-    module = factory(**options)
-    if not isinstance(module, nn.Module):
-        raise OptionError(f"{name} returned {type(module).__name__}, expected a torch.nn.Module.")
-    return module
-
-
 def _normalisation(
     name: str, normalise: str, module: nn.Module, dataset: Dataset
 ) -> tuple[str, tuple[Numbers, Numbers]]:
     """Returns a description of the normalisation, and its mean and standard deviation per channel."""
-    if normalise == "auto" and name.startswith("timm:"):
-        config = getattr(module, "pretrained_cfg", {})
-        return "the architecture's own numbers", (tuple(config["mean"]), tuple(config["std"]))
-    if normalise == "imagenet" or (normalise == "auto" and name.startswith("torchvision:")):
-        return "ImageNet's numbers", IMAGENET
+    numbers = statistics_of(name, normalise, module, dataset.channels)
+    if numbers is None:
+        return "the training images' numbers", (dataset.mean, dataset.std)
+    kinds = {IMAGENET: "ImageNet's numbers"} if normalise == "imagenet" or name.startswith("torchvision:") else {}
     if normalise == "none":
-        return "nothing: pixels from 0 to 1", ((0.0,) * dataset.channels, (1.0,) * dataset.channels)
-    return "the training images' numbers", (dataset.mean, dataset.std)
+        return "nothing: pixels from 0 to 1", numbers
+    return kinds.get(numbers, "the architecture's own numbers"), numbers
 
 
 def _numbers(values: Numbers) -> str:

@@ -18,7 +18,8 @@ def audit(
     ],
     original: Annotated[Path, typer.Option("--original", help="Weights before unlearning.")],
     architecture: Annotated[
-        str, typer.Option("--architecture", help="torchvision:NAME, timm:NAME, MODULE:FUNCTION, or see `list models`.")
+        str,
+        typer.Option("--architecture", help="torchvision:NAME, timm:NAME, FILE.py:FUNCTION, or see `list models`."),
     ],
     dataset: Annotated[
         str, typer.Option("--dataset", help="folder:PATH, parquet:PATH, FILE.py:FUNCTION, or see `list datasets`.")

@@ -154,12 +154,11 @@ def describe(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UnknownNameError, OptionError: see :func:`complete_model`; also if an argument loads weights.
     """
-    for argument in ("weights", "pretrained"):
-        if argument in arguments:
-            raise OptionError(
-                f"The argument '{argument}' of the model '{name}' loads weights. Leave it out, and give a file of "
-                "weights instead."
-            )
+    if WEIGHTS in arguments:
+        raise OptionError(
+            f"The argument weights={arguments[WEIGHTS]} asks for trained weights, and weights come from the files that "
+            "you give. Leave it out."
+        )
     return complete_model({**arguments, "name": name})
 
 

@@ -81,7 +81,8 @@ class External(Classifier):
 
     def features(self, x: Tensor) -> Tensor:
         """Returns (N, d): the head's input, for images (N, C, H, W), which are resized if the network needs it."""
-        return _tensor(self.backbone(self._resized(x)))
+        features: Tensor = logits_of(self.backbone(self._resized(x)))
+        return features
 
     def statistics(self, mean: Sequence[float], std: Sequence[float]) -> Statistics:
         """Returns mean and standard deviation of the pixels for normalisation: the network's, else the data set's."""
@@ -125,9 +126,12 @@ class External(Classifier):
         return interpolate(x, size=(size, size), mode="bilinear", antialias=True)
 
 
-def _tensor(out: Any) -> Tensor:
-    """Returns the tensor of a network's output, which libraries may wrap in a dictionary under ``logits``."""
-    return out["logits"] if isinstance(out, Mapping) and isinstance(out.get("logits"), Tensor) else out
+def logits_of(out: Any) -> Any:
+    """Returns the logits of a network's output: itself, or what a dictionary or an object calls ``logits``."""
+    if isinstance(out, Tensor):
+        return out
+    named = out.get("logits") if isinstance(out, Mapping) else getattr(out, "logits", None)
+    return named if isinstance(named, Tensor) else out
 
 
 def _head_of(module: nn.Module, example: Tensor, classes: int) -> tuple[str, nn.Linear]:
@@ -140,7 +144,7 @@ def _head_of(module: nn.Module, example: Tensor, classes: int) -> tuple[str, nn.
     ]
     try:
         with torch.no_grad():
-            logits = _tensor(module(example))
+            logits = logits_of(module(example))
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         shape = "×".join(str(side) for side in example.shape[1:])

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NORMALISATIONS = ("auto", "dataset", "imagenet", "none")
 # of a description; every other key is an argument of the function that makes the network
 OURS = ("name", "input_size", "normalise", "last_stage", "source_digest", WEIGHTS)
+# arguments by which libraries choose trained weights, which come from a user's own file here
+TRAINED = ("pretrained", "weights", "weights_backbone", "checkpoint_path")
 DIGEST = 12  # characters of a file's SHA-256
 
 
@@ -98,6 +101,8 @@ def make_module(description: Mapping[str, Any], classes: int) -> nn.Module:
     name = str(description["name"])
     source, _, function = name.rpartition(SEPARATOR)
     given = {key: _value(value) for key, value in description.items() if key not in OURS}
+    if source in ("torchvision", "timm"):
+        given = _untrained(given)
     try:
         if source == "torchvision":
             return _of_torchvision(function, {"num_classes": classes, **given})
@@ -112,7 +117,9 @@ def make_module(description: Mapping[str, Any], classes: int) -> nn.Module:
         raise
     except (Exception, SystemExit) as problem:  # code of others can raise anything
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise OptionError(f"The architecture {name} cannot be built: {reason}. Change --set or fix its code.") from None
+        raise OptionError(
+            f"The architecture {name} cannot be built: {reason}. Change its arguments or its code."
+        ) from None
     if not isinstance(made, nn.Module):
         raise OptionError(f"{name} returned {type(made).__name__}, expected a torch.nn.Module.")
     return made
@@ -156,30 +163,54 @@ def _timm() -> Any:
         ) from None
 
 
+def _untrained(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a constructor without those that say where its weights come from.
+
+    Raises:
+        OptionError: one asks for trained weights of the library.
+    """
+    for name in TRAINED:
+        if arguments.get(name) not in (False, None, "False", "None", "none", ""):
+            raise OptionError(
+                f"The argument {name}={arguments[name]} asks for the weights of the library, and weights come from the "
+                "files that you give. Leave it out."
+            )
+    return {name: value for name, value in arguments.items() if name not in TRAINED}
+
+
 def _factory(name: str) -> Callable[..., Any]:
     """Returns the function of the user; its module or file may be in the working folder."""
-    source, _, function = name.rpartition(SEPARATOR)
-    sys.path.insert(0, str(Path.cwd()))
+    source, _, function = name.rpartition(SEPARATOR)  # the path of a file can contain a colon too
+    file = Path(source).expanduser() if source.endswith(".py") else None
+    sys.path.insert(0, str(file.resolve().parent if file else Path.cwd()))
     try:
-        module = _module_of(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-        return getattr(module, function)
+        return getattr(_module_of(file) if file else importlib.import_module(source), function)
     except (ImportError, AttributeError, OSError) as problem:
+        reason = f"there is no file {file}" if isinstance(problem, FileNotFoundError) else problem
         raise OptionError(
-            f"The architecture {name} cannot be found: {problem}. Expected torchvision:NAME, timm:NAME, "
-            f"MODULE:FUNCTION, FILE.py:FUNCTION, or one of {', '.join(models.names())}."
+            f"The architecture {name} cannot be found: {reason}. Expected torchvision:NAME, timm:NAME, "
+            f"FILE.py:FUNCTION, MODULE:FUNCTION, or one of {', '.join(models.names())}."
+        ) from None
+    except UserError:
+        raise
+    except (Exception, SystemExit) as problem:  # the user's file can raise anything
+        raise OptionError(
+            f"The architecture {name} cannot be loaded: {type(problem).__name__}: {problem}. Correct its file."
         ) from None
     finally:
         sys.path.pop(0)
 
 
-def _module_of(file: Path) -> Any:
-    """Returns the module of a file, loaded once in a process."""
-    name = f"unlearn_bench_networks.{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:DIGEST]}"
+def _module_of(file: Path) -> ModuleType:
+    """Returns the module of a file, loaded once in a process while the file stays the same."""
+    content = hashlib.sha256(file.read_bytes()).hexdigest()
+    name = f"unlearn_bench_networks.{file.stem}_{content[:DIGEST]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None and spec.loader is not None  # guaranteed by the ending
+        assert spec is not None  # guaranteed by the ending
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
+        sys.modules[name] = module  # dataclasses and annotations are resolved there
         try:
             spec.loader.exec_module(module)
         except BaseException:
