@@ -83,5 +83,5 @@ def test_runs_go_to_mlflow_once(
         "ft": "FINISHED",
         "muda": "FAILED",
     }
-    with pytest.raises(OptionError, match="MLflow at nonsense://x reports an error"):
+    with pytest.raises(OptionError, match="MLflow does not know the URI nonsense://x"):
         send_to_mlflow(ours.runs(), "nonsense://x", "mine", silent)

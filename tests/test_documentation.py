@@ -236,7 +236,7 @@ def test_every_command_and_option_exists() -> None:
         text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
         spans = " ".join(re.findall(r"`([^`]+)`", text))
         used = set(re.findall(r"(?<!\S)--[a-z][a-z-]+", spans))
-        assert used <= everywhere | {"--debug", "--help", "--setting"}, page.name
+        assert used <= everywhere | {"--debug", "--version", "--help", "--setting"}, page.name
         for name in re.findall(r"`unlearn-bench ([a-z][\w-]*)", text):
             assert group.get_command(None, name) is not None, name
 

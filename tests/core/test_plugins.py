@@ -12,8 +12,11 @@ from unlearn_bench.core.errors import PluginError
 from unlearn_bench.core.registry import load_plugin, without_plugin_files
 from unlearn_bench.methods import methods
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "how-to" / "own-method.md").read_text(encoding="utf-8")
-METHOD = GUIDE.split("```python\n")[1].split("```")[0]
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+METHOD, MODEL, DATASET = (
+    (HOW_TO / page).read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    for page in ("own-method.md", "own-model.md", "own-data.md")
+)
 METRIC = """
 from unlearn_bench.metrics import metric
 from unlearn_bench.models.outputs import ModelOutputs
@@ -67,6 +70,56 @@ def test_an_installed_package_has_its_row(home: Path) -> None:
     checked = command("check-method", "head_ft", **path)
     assert checked.returncode == 0, checked.stdout
     assert "head_ft: all checks pass." in checked.stdout
+
+
+def use_own(home: Path) -> None:
+    """Makes the small benchmark use the documentation's model, and few images of its data set."""
+    text = (home / "benchmarks.yaml").read_text()
+    text = text.replace("{name: resnet18, width: 4, groups: 2}", "{name: tiny_cnn, width: 4}")
+    text = text.replace("subset: {", "subset: {dark_digits: {train_per_class: 24, test_per_class: 8}, ")
+    (home / "benchmarks.yaml").write_text(text)
+
+
+RUN = ("run", "--method", "ft", "--dataset", "dark_digits", "--forget", "1")
+REPORT = ("report", "--table", "3", "--dataset", "dark_digits", "--forget", "1")
+
+
+def test_installed_models_and_data_sets_work_by_name(home: Path) -> None:
+    use_own(home)
+    path = {"PYTHONPATH": str(package(home, "tiny_cnn", MODEL, "models"))}
+    package(home, "dark_digits", DATASET, "data")
+    assert "Plug-in: dark_digits, from dark_digits." in command("list", "datasets", **path).stdout
+    assert "A plug-in from tiny_cnn, version 1+" in command("explain", "tiny_cnn", **path).stdout
+    made = command(*RUN, "--workers", "2", **path)
+    assert made.returncode == 0, made.stderr
+    assert "2 of 2 runs made" in made.stderr
+    shown = command("show", "1").stdout  # the packages may be gone
+    assert "model version 1+" in shown
+    assert "dark_digits, content" in shown
+
+
+def test_a_file_brings_a_model_and_a_data_set_which_no_benchmarks_yaml_names(home: Path) -> None:
+    use_own(home)
+    (home / "mine.py").write_text(MODEL + DATASET)
+    assert "dark_digits" not in (home / "benchmarks.yaml").read_text().split("profiles:")[0]
+    unknown = command(*REPORT)
+    assert unknown.returncode == 2
+    made = command(*RUN, "--plugin", "mine.py", "--workers", "2")
+    assert made.returncode == 0, made.stderr
+    assert "No retrained run on dark_digits" in command(*REPORT).stderr, "a recorded data set is known without plug-in"
+    assert command("train", *RUN[3:], "--plugin", "mine.py").returncode == 0
+    assert "Model: tiny_cnn (width 4), version 1+" in command(*REPORT).stdout
+
+
+def test_a_data_set_that_exists_nowhere_says_how_to_bring_one(home: Path) -> None:
+    unknown = command(*RUN)
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
+    assert "No dataset named 'dark_digits'." in unknown.stderr
+    assert "To use a dataset of your own, pass --plugin FILE." in unknown.stderr
+    use_own(home)
+    model = command("run", "--method", "ft", "--forget", "1")
+    assert "No model named 'tiny_cnn'." in model.stderr
+    assert "To use a model of your own, pass --plugin FILE." in model.stderr
 
 
 def test_a_broken_package_is_named_and_left_out(home: Path) -> None:

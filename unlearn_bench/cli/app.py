@@ -66,9 +66,20 @@ class Debugging:
     on = False
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from unlearn_bench.core.environment import code_version
+
+        typer.echo(f"unlearn-bench {code_version()}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Measure whether a model has forgotten as if it had been retrained without the forget set."""
     Debugging.on = debug

@@ -107,7 +107,10 @@ Table = Annotated[
         "--table", help="A table of benchmarks.yaml; see `list tables`.", autocompletion=complete_names("tables")
     ),
 ]
-Format = Annotated[str, typer.Option("--format", help="Output format: text, markdown, latex, csv or json.")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="text, markdown, latex, csv or json; default: by the ending of --output, else text."),
+]
 Output = Annotated[Path | None, typer.Option("--output", help="Write to this file instead of the screen.")]
 Plugin = Annotated[
     list[Path] | None,

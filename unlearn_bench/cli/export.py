@@ -1,4 +1,4 @@
-"""``unlearn-bench export``: write the recorded runs to a Parquet file."""
+"""``unlearn-bench export``: write the recorded runs to a Parquet or CSV file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from unlearn_bench.cli.session import load_config
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    file: Annotated[Path, typer.Argument(help="The file to write: .parquet, which `import` reads, or .csv.")],
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
-    """Write every recorded run to a Parquet file, for pandas or for another database."""
+    """Write every recorded run to a file: Parquet for pandas or another database, CSV for a spreadsheet."""
     from unlearn_bench.config.benchmarks import database_url
     from unlearn_bench.store import Store
-    from unlearn_bench.store.exchange import export_runs
+    from unlearn_bench.store.exchange import check_target, export_runs
 
+    check_target(file)
     store = Store(database_url(load_config(config), db), create=False)
     typer.echo(f"{export_runs(store, file)} runs written to {file}")

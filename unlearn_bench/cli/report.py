@@ -10,7 +10,7 @@ import typer
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
 from unlearn_bench.cli.session import open_bench, show_table, write_page
-from unlearn_bench.core.errors import OptionError, unknown_name
+from unlearn_bench.core.errors import OptionError
 from unlearn_bench.core.sources import Reading
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def report(
         Literal["pca", "umap"],
         typer.Option("--embedding", help="Embedding of the features on the page; umap takes a minute."),
     ] = "pca",
-    format: arg.Format = "text",
+    format: arg.Format = None,
     against: Annotated[bool, typer.Option("--against-paper", help="Print our values beside the paper's.")] = False,
     floor: Annotated[
         bool, typer.Option("--noise-floor", help="Print differences in units of that of two retrained models.")
@@ -52,17 +52,15 @@ def report(
     db: arg.Db = None,
 ) -> None:
     """Print a table from the database without running anything, or write an HTML page of all results."""
-    from unlearn_bench.report.render import FORMATS, write_file
+    from unlearn_bench.report.render import FORMATS, format_of, write_file
 
-    if format not in FORMATS:
-        raise unknown_name("format", format, FORMATS)
     views = {"paper": against, "floor": floor, "audit": audit, "classes": classes}
     chosen = [name for name, is_chosen in views.items() if is_chosen]
     if len(chosen) > 1:
         raise OptionError(
             "--against-paper, --noise-floor, --audit-metrics and --classes exclude each other. Give only one of them."
         )
-    if html is not None and (chosen or output is not None or format != "text"):
+    if html is not None and (chosen or output is not None or format is not None):
         raise OptionError(
             "--html writes a page with every view. Leave out --format, --output, --against-paper, --noise-floor, "
             "--audit-metrics and --classes."
@@ -86,7 +84,7 @@ def report(
     if html is not None:
         write_page(bench, table or [], embedding, html)
         return
-    (name,) = table or [""]
+    (name,), format = table or [""], format_of(format, output)
     if not chosen and output is None and format == "text":
         show_table(bench.table(name), format)
         return

@@ -13,8 +13,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.errors import OptionError, unknown_name
 from unlearn_bench.core.files import atomic_write
+from unlearn_bench.core.plain_text import inert
 from unlearn_bench.report.tables import Cell, Table, TableRow
 from unlearn_bench.store.records import MetricRecord
 
@@ -73,7 +74,7 @@ def to_csv(table: Table) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _inert(value) for name, value in record.items()} for record in records)
+    writer.writerows({name: inert(value) for name, value in record.items()} for record in records)
     return out.getvalue().rstrip("\n")
 
 
@@ -190,6 +191,28 @@ FORMATS: dict[str, Callable[[Table], str]] = {
 }
 
 
+ENDINGS = {".txt": "text", ".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+
+
+def format_of(format: str | None, file: Path | None) -> str:
+    """Returns the format of a report: the one that is named, else that of the file's ending, else ``text``.
+
+    Raises:
+        UnknownNameError: there is no such format.
+        OptionError: the file's ending names another format, or, without a named format, none.
+    """
+    if format is not None and format not in FORMATS:
+        raise unknown_name("format", format, FORMATS)
+    ending = file.suffix.lower() if file else ""
+    implied = ENDINGS.get(ending)
+    if ending in (".html", ".htm") or (format is None and ending and implied is None):
+        known = ", ".join(ENDINGS)
+        raise OptionError(f"--output {file} ends in none of {known}. Choose one of them, or write a page with --html.")
+    if format is not None and implied not in (None, "text", format):
+        raise OptionError(f"--output {file} ends as {implied} does, and --format is {format}. Leave one of them out.")
+    return format or implied or "text"
+
+
 def write_file(text: str, file: Path, *, append: bool = False) -> None:
     """Writes a rendered report to a file atomically, or appends it. Creates a missing folder.
 
@@ -257,7 +280,3 @@ def _latex(text: str) -> str:
 def _markdown(text: str) -> str:
     escaped = one_line(text).replace("&", "&amp;")
     return "".join(f"\\{character}" if character in "\\|*_`<>[]#~$!" else character for character in escaped)
-
-
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from unlearn_bench.core.errors import MissingDatabaseError, StoreError
 from unlearn_bench.core.logs import without_password
 from unlearn_bench.store import schema, sqlite
-from unlearn_bench.store.tables import RunRow
 
 ATTEMPTS = 5
 
@@ -40,19 +39,15 @@ class Database:
             parsed = make_url(url)
             self.shown_url = without_password(parsed.render_as_string(hide_password=True))
             self.path = Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
-            if self.path is not None and not self.path.exists():
-                if not create:
-                    raise MissingDatabaseError(
-                        f"There is no database at {self.path}. Create one with: unlearn-bench demo"
-                    )
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path is not None:
+                sqlite.check_path(self.path, create)
             if self.path is not None and not create:
                 parsed = sqlite.for_reading(parsed, self.path)
             self._engine = create_engine(parsed, pool_pre_ping=True)
             self._writer = self._engine.execution_options(writes=True)
             if parsed.get_backend_name() == "sqlite":
                 sqlite.prepare(self._engine)
-            if not inspect(self._engine).has_table(RunRow.__tablename__):
+            if not schema.has_runs(self._engine, self.shown_url):
                 if not create:
                     raise MissingDatabaseError(
                         f"The database {self.shown_url} has no runs. Make some with: unlearn-bench demo"
@@ -148,6 +143,9 @@ def _is_conflict(problem: BaseException | None) -> bool:
 
 
 def _reason(problem: Exception) -> str:
-    if "database is locked" in str(problem):
-        return f"another program has locked it for {sqlite.BUSY_TIMEOUT_MS // 1000} s; end that program and try again"
+    for words, reason in sqlite.REASONS.items():
+        if words in str(problem):
+            return reason
+    if isinstance(problem, OSError) and problem.strerror:
+        return f"{problem.strerror}: {problem.filename}"
     return str(getattr(problem, "orig", None) or problem).splitlines()[0].rstrip(".")

@@ -1,14 +1,15 @@
-"""Exports runs to a Parquet file, which pandas can also read, and imports them into another database.
+"""Exports runs to a Parquet or CSV file, which pandas can also read, and imports the former into another database.
 
-A row is a run. It has columns for the run's identity, one column per metric, and the complete record as JSON. The file
-contains names and SHA-256 of checkpoints and outputs, but not these files themselves; commands that need one make it
-again.
+A row is a run. It has columns for the run's identity, one column per metric, and in Parquet the complete record as
+JSON. It contains names and SHA-256 of checkpoints and outputs, but not these files themselves; commands that need one
+make it again.
 """
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload, undefer
 
 from unlearn_bench.core.errors import StoreError
 from unlearn_bench.core.files import atomic_write
+from unlearn_bench.core.plain_text import inert
 from unlearn_bench.store import Store
 from unlearn_bench.store.foreign import FORMAT, read_runs
 from unlearn_bench.store.records import NewRun
@@ -25,6 +27,8 @@ from unlearn_bench.store.rows import add_values, columns, model_record, outputs_
 from unlearn_bench.store.tables import MethodRow, MetricRow, ModelRow, RunRow
 
 OnConflict = Literal["keep", "replace", "refuse"]
+TEXTS = ("key", "status", "method", "dataset", "forget", "profile")  # the first columns of a file
+STARTS = {".parquet": b"PAR1", ".csv": ",".join(TEXTS).encode()}  # the beginning of a file, by its ending
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,33 @@ class Merged:
     conflicts: list[Conflict] = field(default_factory=list)
 
 
+def check_target(file: Path) -> None:
+    """Checks that runs can be exported to a file.
+
+    Raises:
+        StoreError: the name ends neither in .parquet nor in .csv, or the file exists and is not such a file.
+    """
+    kind = file.suffix.lower()
+    if kind not in STARTS:
+        raise StoreError(
+            f"Runs cannot be exported to '{file.name}': its name must end in .parquet, which `import` reads, or .csv."
+        )
+    if file.is_file():
+        with file.open("rb") as stream:
+            if stream.read(len(STARTS[kind])) != STARTS[kind]:
+                raise StoreError(f"{file} exists and is not a {kind[1:]} file of runs. Choose another file.")
+
+
 def export_runs(store: Store, file: Path) -> int:
-    """Writes every run to a Parquet file and returns the number of runs.
+    """Writes every run to a Parquet or CSV file, by the ending of its name, and returns the number of runs.
+
+    Only a Parquet file has the complete records, which :func:`import_runs` needs.
 
     Raises:
         FileError: the file cannot be written.
-        StoreError: the file exists and is not a Parquet file.
+        StoreError: see :func:`check_target`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if file.is_file():
-        with file.open("rb") as stream:
-            if stream.read(4) != b"PAR1":
-                raise StoreError(f"{file} exists and is not a Parquet file. Choose another file.")
+    check_target(file)
     with store.session() as session:
         methods = {row.name: row for row in session.scalars(select(MethodRow))}
         metrics = {row.name: row for row in session.scalars(select(MetricRow))}
@@ -76,13 +93,26 @@ def export_runs(store: Store, file: Path) -> int:
         query = query.options(joinedload(RunRow.outputs), selectinload(RunRow.values), joinedload(RunRow.forget_set))
         query = query.options(joinedload(RunRow.model).selectinload(ModelRow.curves))
         rows = [_flat(row, methods, metrics) for row in session.scalars(query).unique()]
-    fields = [*((name, pa.string()) for name in ("key", "status", "method", "dataset", "forget", "profile"))]
-    fields += [("seed", pa.int64()), ("finished_at", pa.string()), ("record", pa.string())]
-    fields += [(name, pa.float64()) for name in sorted(metrics)]
-    table = pa.Table.from_pylist(rows, pa.schema(fields, {"format": FORMAT}))
     with atomic_write(file) as part:
-        pq.write_table(table, part)
+        (_write_csv if file.suffix.lower() == ".csv" else _write_parquet)(rows, sorted(metrics), part)
     return len(rows)
+
+
+def _write_parquet(rows: Sequence[dict[str, Any]], metrics: Sequence[str], file: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields = [*((name, pa.string()) for name in TEXTS), ("seed", pa.int64())]
+    fields += [("finished_at", pa.string()), ("record", pa.string()), *((name, pa.float64()) for name in metrics)]
+    pq.write_table(pa.Table.from_pylist(list(rows), pa.schema(fields, {"format": FORMAT})), file)
+
+
+def _write_csv(rows: Sequence[dict[str, Any]], metrics: Sequence[str], file: Path) -> None:
+    names = [*TEXTS, "seed", "finished_at", *metrics]
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: inert(row.get(name)) for name in names} for row in rows)
 
 
 def import_runs(store: Store, file: Path, on_conflict: OnConflict = "keep") -> Merged:

@@ -56,6 +56,10 @@ def read_runs(file: Path) -> Iterable[tuple[NewRun, tuple[datetime, datetime]]]:
 
     if not file.is_file():
         raise StoreError(f"There is no file {file}. Make one with: unlearn-bench export FILE.parquet")
+    if file.suffix.lower() == ".csv":
+        raise StoreError(
+            f"{file.name} is a CSV file, which lacks the records of runs. Import a Parquet file of `export`."
+        )
     try:
         parquet = pq.ParquetFile(file)
         if (parquet.schema_arrow.metadata or {}).get(b"format", b"").decode(errors="replace") != FORMAT:

@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, text
 from unlearn_bench.core.files import abandoned, is_intact
 from unlearn_bench.core.processes import is_running, this_host
 from unlearn_bench.store import Store
+from unlearn_bench.store.sqlite import MAGIC
 from unlearn_bench.store.tables import LeaseRow, ModelRow, OutputsRow, RunRow, ValueRow
 
 
@@ -78,7 +79,7 @@ def is_alone(store: Store) -> bool:
 
 def _is_sqlite(file: Path) -> bool:
     with file.open("rb") as stream:
-        return stream.read(16) == b"SQLite format 3\0"
+        return stream.read(len(MAGIC)) == MAGIC
 
 
 def dead_leases(store: Store) -> list[str]:

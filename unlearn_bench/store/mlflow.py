@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from unlearn_bench.core.errors import OptionError
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from unlearn_bench.core.errors import OptionError, StoreError
+from unlearn_bench.core.logs import without_password
 from unlearn_bench.core.progress import Progress
+from unlearn_bench.store import schema
 from unlearn_bench.store.records import RunRecord
 
 KEY = "unlearn_bench.key"  # tag with the key of a run, by which later calls recognise it
 LONGEST = 6000  # maximum number of characters of a parameter in MLflow
+LONGEST_REASON = 300  # characters of an error of MLflow
+SCHEMES = ("", "file", "http", "https", "databricks", "databricks-uc", "uc", "sqlite", "postgresql", "mysql", "mssql")
+EXAMPLE = "Give --uri http://HOST:PORT or sqlite:///mlflow.db."
 
 
 def send_to_mlflow(runs: Sequence[RunRecord], uri: str | None, experiment: str, progress: Progress) -> int:
@@ -28,9 +40,10 @@ def send_to_mlflow(runs: Sequence[RunRecord], uri: str | None, experiment: str, 
     Raises:
         OptionError: MLflow is not installed, or the server reports an error.
     """
+    _check_uri(uri or os.environ.get("MLFLOW_TRACKING_URI") or "")
     try:
         from mlflow.exceptions import MlflowException
-        from mlflow.tracking import MlflowClient
+        from mlflow.tracking import MlflowClient, get_tracking_uri
     except ModuleNotFoundError:
         raise OptionError("MLflow is not installed. Install it with: pip install 'unlearn-bench[mlflow]'") from None
     try:
@@ -44,9 +57,37 @@ def send_to_mlflow(runs: Sequence[RunRecord], uri: str | None, experiment: str, 
             _send(client, experiment_id, run)
         progress("runs sent", len(new), len(new))
         return len(new)
-    except MlflowException as problem:
-        reason = str(problem).splitlines()[0]
-        raise OptionError(f"MLflow at {uri or 'its default URI'} reports an error: {reason} Check --uri.") from None
+    except (MlflowException, SQLAlchemyError) as problem:
+        raise OptionError(_sentence(str(problem), uri or get_tracking_uri())) from None
+
+
+def _check_uri(uri: str) -> None:
+    """Raises OptionError if the URI is a database of this package, to which MLflow would add its own tables."""
+    if not uri.startswith("sqlite"):
+        return
+    with contextlib.suppress(SQLAlchemyError, StoreError):  # a database of MLflow, or MLflow says what is wrong
+        engine = create_engine(uri)
+        try:
+            file = engine.url.database
+            if file and Path(file).is_file() and schema.has_runs(engine, uri):
+                raise OptionError(f"--uri {uri} is a database of unlearn-bench, and MLflow would change it. {EXAMPLE}")
+        finally:
+            engine.dispose()
+
+
+def _sentence(problem: str, uri: str) -> str:
+    """Returns what a user can do about an error of MLflow, whose messages are long and give advice of their own."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("", "file") and "tracking backend" in problem:
+        file = Path(unquote(parts.path)).resolve().with_suffix(".db")
+        return f"This version of MLflow does not write to folders such as {uri}. Give --uri sqlite:///{file}"
+    shown = without_password(uri)
+    if parts.scheme.split("+")[0] not in SCHEMES:
+        return f"MLflow does not know the URI {shown}. {EXAMPLE}"
+    if "Max retries exceeded" in problem:
+        return f"MLflow at {shown} cannot be reached. Start the server, or check --uri."
+    reason = without_password(problem.splitlines()[0])[:LONGEST_REASON].rstrip(".")
+    return f"MLflow at {shown} reports an error: {reason}. Check --uri."
 
 
 def _sent_keys(client: Any, experiment_id: str) -> set[str]:

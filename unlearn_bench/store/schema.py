@@ -12,12 +12,34 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from unlearn_bench.core.errors import StoreError, UpgradeNotice
 from unlearn_bench.core.files import atomic_write
-from unlearn_bench.store.tables import Base, LeaseRow
+from unlearn_bench.store.tables import Base, LeaseRow, RunRow
 
 FIRST, NEWEST = "0001", "0005"  # of store/migrations/versions
 VERSION_TABLE = "alembic_version"
+IDENTITY = ("key", "experiment_key", "spec")  # columns of runs that every version has
 # tables and columns that were added or renamed after the first release
 SINCE_FIRST = {LeaseRow.__tablename__, "methods.makes_inputs", "forget_sets.scenario", "runs.requested_at"}
+
+
+def has_runs(engine: Engine, shown_url: str) -> bool:
+    """Returns whether a database has the tables of this package; if not, it is empty.
+
+    Raises:
+        StoreError: the database belongs to another program, which may have a table of runs too. It is not changed.
+    """
+    inspector = inspect(engine)
+    tables = inspector.get_table_names()
+    if RunRow.__tablename__ in tables:
+        own = {column["name"] for column in inspector.get_columns(RunRow.__tablename__)}
+        if set(IDENTITY) <= own:
+            return True
+    if tables:
+        names = ", ".join(sorted(tables)[:3]) + (", …" if len(tables) > 3 else "")
+        raise StoreError(
+            f"The database {shown_url} belongs to another program: it has the tables {names} and no runs of "
+            "unlearn-bench. Give --db the URL of a new database."
+        )
+    return False
 
 
 def create(connection: Connection) -> None:

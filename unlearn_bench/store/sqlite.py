@@ -12,7 +12,53 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, event
 
+from unlearn_bench.core.errors import MissingDatabaseError, StoreError
+
 BUSY_TIMEOUT_MS = 30_000
+MAGIC = b"SQLite format 3\0"
+REASONS = {  # what SQLite says, and what it means for a user
+    "database is locked": f"another program has locked it for {BUSY_TIMEOUT_MS // 1000} s; end it and try again",
+    "readonly database": "it is read-only; change the permissions of the file and its folder, or give --db another one",
+    "file is not a database": "it is damaged, or encrypted",
+    "unable to open database file": "the file cannot be opened; check its permissions and those of its folder",
+}
+
+
+def check_path(path: Path, create: bool) -> None:
+    """Checks the path of a database and, with ``create``, that it can be written; creates a missing folder then.
+
+    SQLite needs to write to the folder too, for its log.
+
+    Raises:
+        MissingDatabaseError: there is no such file, without ``create``.
+        StoreError: ``path`` is a folder or another kind of file; with ``create``, the file or its folder is read-only.
+        OSError: the folder cannot be created.
+    """
+    if path.is_dir():
+        raise StoreError(f"The database {path} is a folder. Give --db the URL of a file: sqlite:///{path}/runs.sqlite")
+    if path.exists() and not _may_be_database(path):
+        raise StoreError(f"The file {path} is not an SQLite database. Give --db the URL of another file.")
+    if not create:
+        if not path.exists():
+            raise MissingDatabaseError(f"There is no database at {path}. Create one with: unlearn-bench demo")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for part in (path, path.parent) if path.exists() else (path.parent,):
+        if not os.access(part, os.W_OK):
+            what = "its folder" if part == path.parent else "the file"
+            raise StoreError(
+                f"The database {path} is read-only: you have no permission to write to {what}. Change the permissions, "
+                "or give --db another database."
+            )
+
+
+def _may_be_database(path: Path) -> bool:
+    """Returns whether a file is empty or starts as an SQLite file does; SQLite overwrites files of a few bytes."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(MAGIC)) in (b"", MAGIC)
+    except OSError:  # SQLite says why it cannot be read
+        return True
 
 
 def for_reading(url: URL, path: Path) -> URL:
