@@ -1,6 +1,7 @@
 """What Python code calls: runs from pandas, run and evaluate; runs to MLflow."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import unlearn_bench
-from unlearn_bench.core.errors import OptionError, StoreError
+from unlearn_bench.core.errors import CheckpointError, OptionError, StoreError
 from unlearn_bench.core.progress import silent
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load
@@ -62,6 +63,21 @@ def test_run_and_evaluate_from_python(home: Path) -> None:
     outputs = arrange(predict_all(network, digits.test, split, Normalise(digits.mean, digits.std)), split)
     expected = measure(outputs, [each for each in metrics if not each.scenarios])
     assert values == pytest.approx(expected, abs=1e-6)
+
+
+def test_wrong_kinds_of_arguments_are_sentences(home: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    with pytest.raises(OptionError, match=r"takes a torch network in memory, and model is str 'x\.pt'"):
+        unlearn_bench.evaluate("x.pt", dataset="digits", forget="1")  # type: ignore[arg-type]
+    number: Any = 1
+    assert unlearn_bench.evaluate(network, dataset="digits", forget=number).keys() >= {"da", "acc_forget"}
+    given: dict[str, Any] = {"model": "x.pt", "original": "y.pt", "architecture": "resnet18", "dataset": "digits"}
+    with pytest.raises(CheckpointError, match=r"There is no file y\.pt"):
+        unlearn_bench.audit(**given, forget=1)
+    with pytest.raises(OptionError, match="retrained is str, expected a list of files"):
+        unlearn_bench.audit(**given, retrained="z.pt", forget="1")
+    with pytest.raises(OptionError, match="model is Linear, expected the path of a file"):
+        unlearn_bench.audit(**(given | {"model": torch.nn.Linear(2, 2)}), forget="1")
 
 
 def test_runs_go_to_mlflow_once(

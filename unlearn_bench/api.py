@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_bench.config.benchmarks import database_url, load
+from unlearn_bench.core.errors import OptionError
 from unlearn_bench.core.progress import Progress, silent
 from unlearn_bench.core.sources import Reading
 
@@ -138,7 +139,7 @@ def evaluate(
     scenario: str = "class",
     features: str | None = None,
     size: int | None = None,
-    normalise: str = "dataset",
+    normalise: str = "auto",
     data: Path | None = None,
     device: str = "auto",
 ) -> dict[str, float]:
@@ -153,7 +154,8 @@ def evaluate(
             logits.
         size: side in pixels: the shorter side of each image is resized, the centre square is kept; None for no
             resizing.
-        normalise: normalisation of pixels: ``dataset``, ``imagenet`` or ``none``.
+        normalise: normalisation of pixels: ``dataset``, ``imagenet``, ``none``, or ``auto`` for ``none`` if the network
+            normalises its inputs itself and ``dataset`` otherwise.
         data: folder of data sets.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
 
@@ -168,15 +170,22 @@ def evaluate(
         >>> sorted(evaluate(network, dataset="digits", forget="3"))[:3]
         ['acc_forget', 'acc_retain', 'da']
     """
+    from torch.nn import Module
+
     from unlearn_bench.auditing import evaluate_network, load_for_network
     from unlearn_bench.auditing.architectures import network_of
     from unlearn_bench.data.scenarios import split_dataset
     from unlearn_bench.metrics import metrics_of
     from unlearn_bench.training.devices import choose_device
 
+    if not isinstance(model, Module):
+        raise OptionError(
+            f"evaluate takes a torch network in memory, and model is {type(model).__name__} {model!r:.60}. For a file "
+            "of weights use unlearn_bench.audit."
+        )
     images, input_size = load_for_network(dataset, Reading(size), data)
     images = images.to(choose_device(device))
-    split = split_dataset(images, scenario, forget, {})
+    split = split_dataset(images, scenario, str(forget), {})
     network = network_of(model, images, features, input_size, normalise)
     return evaluate_network(network, images, split, metrics_of(scenario))
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import torch
 from support.images import write_digits
+from torch import Tensor, nn
+from torchvision import transforms
 
-from unlearn_bench.auditing.architectures import make_network
+from unlearn_bench.auditing.architectures import make_network, network_of
 from unlearn_bench.core.errors import OptionError, UserError
 from unlearn_bench.data.loading import load
 
@@ -103,3 +105,49 @@ def test_a_factory_of_the_users_own(images: Path, tmp_path: Path, monkeypatch: p
         make_network("own_nets:wrong", {}, data, None, None, "auto")
     with pytest.raises(OptionError, match="cannot be built: 0"):
         make_network("own_nets:leave", {}, data, None, None, "auto")
+
+
+class Small(nn.Module):
+    """A network of some channels, which may normalise its inputs itself."""
+
+    def __init__(self, channels: int, mean: float | None = None) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(channels, 4, 3), nn.Linear(4, 10)
+        if mean is not None:
+            self.register_buffer("mean", torch.full((channels, 1, 1), mean))
+            self.register_buffer("std", torch.full((channels, 1, 1), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = x.detach()
+        out: Tensor = self.fc(self.conv(x).mean(dim=(2, 3)))
+        return out
+
+
+def test_the_channels_of_the_network_decide(images: Path) -> None:
+    grey = load("digits", folder=Path(), train_per_class=3, test_per_class=1)
+    colour = load(f"folder:{images}", folder=Path())
+    one, three = (network_of(Small(channels), grey, None, None, "auto") for channels in (1, 3))
+    assert one.module.seen.shape[1:] == (1, 8, 8)  # type: ignore[operator, union-attr]
+    assert three.module.seen.shape[1:] == (3, 8, 8)  # type: ignore[operator, union-attr]
+    assert three.preprocessing.startswith("grey repeated to 3 channels")
+    assert network_of(Small(1), grey, None, None, "imagenet").module.seen.shape[1] == 1  # type: ignore[index, union-attr]
+    with pytest.raises(OptionError, match=r"takes images of 1 channel, and these have 3 channels\. .* with --grey"):
+        network_of(Small(1), colour, None, None, "auto")
+    converted = colour.grey()
+    assert converted.train.pixels.shape[1] == 1
+    assert torch.equal(converted.train.pixels, colour.train.pixels[:, :1])  # these pictures are grey
+    assert converted.mean == pytest.approx(colour.mean[:1])
+    assert converted.std == pytest.approx(colour.std[:1])
+    assert converted.grey() is converted
+    network_of(Small(1), converted, None, None, "auto")
+
+
+def test_a_network_that_normalises_its_inputs_gets_pixels(images: Path) -> None:
+    colour = load(f"folder:{images}", folder=Path())
+    inside = network_of(Small(3, 0.5), colour, None, None, "auto")
+    assert inside.preprocessing.startswith("normalised by nothing outside")
+    assert torch.equal(inside.module.seen, colour.train.pixels[:2] / 255)  # type: ignore[arg-type]
+    chosen = network_of(Small(3, 0.5), colour, None, None, "dataset")
+    assert not torch.equal(chosen.module.seen, inside.module.seen)  # type: ignore[arg-type]
+    layer = nn.Sequential(transforms.Normalize((0.5,), (0.5,)), Small(3))
+    assert "nothing outside" in network_of(layer, colour, None, None, "auto").preprocessing

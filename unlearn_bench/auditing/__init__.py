@@ -15,7 +15,7 @@ from unlearn_bench.auditing.comparison import TOLERANCE
 from unlearn_bench.auditing.judgement import judge
 from unlearn_bench.auditing.results import Audit, Input, Measured
 from unlearn_bench.core import environment
-from unlearn_bench.core.errors import CheckpointError, DataError, DivergedError
+from unlearn_bench.core.errors import CheckpointError, DataError, DivergedError, OptionError
 from unlearn_bench.core.files import file_digest
 from unlearn_bench.core.progress import Progress, silent
 from unlearn_bench.core.sources import Reading
@@ -45,6 +45,7 @@ def audit(
     size: int | None = None,
     normalise: str = "auto",
     key: str | None = None,
+    grey: bool = False,
     data: Path | None = None,
     device: str = "auto",
     progress: Progress = silent,
@@ -69,6 +70,7 @@ def audit(
             size.
         normalise: normalisation of the pixels: ``auto``, ``dataset``, ``imagenet``, ``none``.
         key: the entry of the files that contains the weights, such as ``state_dict_ema``; None to find it.
+        grey: whether to convert colour images to one channel, for a network that takes such images.
         data: folder of data sets; None for the default.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         progress: called for every model.
@@ -80,17 +82,16 @@ def audit(
     """
     torch_device = choose_device(device)
     images, input_size = load_for_network(dataset, Reading(size, layout, strict), data, progress)
-    images = images.to(torch_device)
-    split = split_dataset(images, scenario, forget, {})
+    images = (images.grey() if grey else images).to(torch_device)
+    split = split_dataset(images, scenario, str(forget), {})
     if not len(images.test) or not bool(split.test_forget.any()) or not bool(split.test_retain.any()):
         raise DataError(f"{dataset} lacks test images of '{forget}' or of the rest. Add some: the metrics need both.")
     network = make_network(architecture, dict(options or {}), images, features, input_size, normalise)
     metrics = metrics_of(scenario)
-    files = {"original": [original], "unlearned": [model], "retrained": list(retrained)}
     values: dict[str, list[dict[str, float]]] = {}
     inputs: list[Input] = []
     states: dict[str, dict[str, torch.Tensor]] = {}
-    models = [(role, path) for role, paths in files.items() for path in paths]
+    models = _files(original, model, retrained)
     read = _read(network, models, architecture, key, normalise)  # all before the first evaluation
     for position, ((role, path), weights) in enumerate(zip(models, read, strict=True)):
         progress("models", position, len(models))
@@ -108,7 +109,7 @@ def audit(
         inputs=tuple(inputs),
         architecture=f"{architecture}{_pairs(options or {})}, {network.parameters:,} parameters",
         features=network.features,
-        preprocessing=network.preprocessing,
+        preprocessing=f"converted to grey, {network.preprocessing}" if grey else network.preprocessing,
         images=f"{images.name}, content {images.digest[:12]}, {len(images.classes)} classes, "
         f"{len(images.train):,} training and {len(images.test):,} test images",
         forget=f"{scenario} {split.name}{_named(images, split)}: {len(split.forget):,} training images, "
@@ -122,6 +123,25 @@ def audit(
             measured, moved, len(retrained), network.head, scenario == "class", classes=len(images.classes)
         ),
     )
+
+
+def _files(original: object, model: object, retrained: object) -> list[tuple[str, Path]]:
+    """Returns the role and the path of each file; Python code may give paths as text.
+
+    Raises:
+        OptionError: something else was given.
+    """
+    if not isinstance(retrained, Sequence) or isinstance(retrained, str):
+        raise OptionError(f"retrained is {type(retrained).__name__}, expected a list of files of weights.")
+    given = [("original", original), ("unlearned", model), *(("retrained", file) for file in retrained)]
+    for role, file in given:
+        if not isinstance(file, (str, Path)):
+            name = "model" if role == "unlearned" else role
+            raise OptionError(
+                f"{name} is {type(file).__name__}, expected the path of a file of weights. For a network in memory use "
+                "unlearn_bench.evaluate."
+            )
+    return [(role, Path(str(file))) for role, file in given]
 
 
 def _read(
@@ -243,5 +263,6 @@ def _command(arguments: Mapping[str, Any]) -> str:
         words += [f"--{name}", str(arguments[name])] if arguments[name] is not None else []
     words += [*Reading(None, arguments["layout"], arguments["strict"]).words, "--normalise", arguments["normalise"]]
     words += ["--key", arguments["key"]] if arguments["key"] else []
+    words += ["--grey"] if arguments["grey"] else []
     words += ["--data", str(arguments["data"])] if arguments["data"] else []
     return shlex.join(words)

@@ -15,7 +15,7 @@ from unlearn_bench.data import Dataset
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.models import SEPARATOR, build
 from unlearn_bench.models.external import logits_of
-from unlearn_bench.models.sources import IMAGENET, NORMALISATIONS, make_module, statistics_of
+from unlearn_bench.models.sources import IMAGENET, NORMALISATIONS, make_module, normalises_itself, statistics_of
 
 Numbers = tuple[float, ...]  # one for each channel
 
@@ -76,6 +76,13 @@ class Network:
         try:
             logits = logits_of(self.module(inputs))
         except Exception as problem:  # code of others can raise anything
+            channels = _input_channels(self.module)
+            if channels is not None and channels != inputs.shape[1]:
+                raise OptionError(
+                    f"The architecture takes images of {_counted(channels)}, and these have "
+                    f"{_counted(inputs.shape[1])}. Convert the images with --grey, or set the channels of the "
+                    "architecture with --set, such as --set in_chans=3."
+                ) from None
             shape = "×".join(str(side) for side in inputs.shape[1:])
             reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise OptionError(
@@ -154,25 +161,28 @@ def make_network(
 
 
 def network_of(module: nn.Module, dataset: Dataset, features: str | None, size: int | None, normalise: str) -> Network:
-    """Returns the same for a copy of a network in memory; grey images are not expanded to three channels."""
-    if normalise not in NORMALISATIONS[1:]:
-        raise unknown_name("normalisation", normalise, NORMALISATIONS[1:])
+    """Returns the same for a copy of a network in memory."""
+    if normalise not in NORMALISATIONS:
+        raise unknown_name("normalisation", normalise, NORMALISATIONS)
     return _wrapped(copy.deepcopy(module), "", dataset, features, size, normalise)
 
 
 def _wrapped(
     module: nn.Module, name: str, dataset: Dataset, features: str | None, size: int | None, normalise: str
 ) -> Network:
-    grey = dataset.channels == 1 and ":" in name
+    channels = _input_channels(module) or (3 if name.startswith(("torchvision:", "timm:")) else dataset.channels)
+    grey = dataset.channels == 1 and channels > 1
 
     def preparation(kind: str, mean: Numbers, std: Numbers) -> tuple[Callable[[Tensor], Tensor], str]:
-        scale = Normalise(mean * 3 if grey and len(mean) == 1 else mean, std * 3 if grey and len(std) == 1 else std)
+        if channels == dataset.channels == 1:  # numbers of colours, as timm takes them for one channel
+            mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
+        scale = Normalise(mean, std)
 
         def prepare(pixels: Tensor) -> Tensor:
-            scaled = scale(pixels.expand(-1, 3, -1, -1) if grey else pixels)
+            scaled = scale(pixels.expand(-1, channels, -1, -1) if grey else pixels)
             return scaled if size is None else interpolate(scaled, size=(size, size), mode="bilinear", antialias=True)
 
-        steps = ["grey repeated to three channels"] if grey else []
+        steps = [f"grey repeated to {channels} channels"] if grey else []
         steps += [f"resized to {size}×{size} pixels"] if size else []
         steps += [f"normalised by {kind} (mean {_numbers(mean)}, deviation {_numbers(std)})"]
         return prepare, ", ".join(steps)
@@ -185,10 +195,22 @@ def _wrapped(
     return network
 
 
+def _input_channels(module: nn.Module) -> int | None:
+    """Returns the channels of the images that a network takes, 1 or 3, by its first convolution; None if unknown."""
+    first = next((part.in_channels for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    return first if first in (1, 3) else None
+
+
+def _counted(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} channels"
+
+
 def _normalisation(
     name: str, normalise: str, module: nn.Module, dataset: Dataset
 ) -> tuple[str, tuple[Numbers, Numbers]]:
     """Returns a description of the normalisation, and its mean and standard deviation per channel."""
+    if normalise == "auto" and normalises_itself(module):
+        return "nothing outside: the network normalises its inputs itself", ((0.0,), (1.0,))
     numbers = statistics_of(name, normalise, module, dataset.channels)
     if numbers is None:
         return "the training images' numbers", (dataset.mean, dataset.std)

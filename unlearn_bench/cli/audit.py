@@ -59,6 +59,9 @@ def audit(
         str | None,
         typer.Option("--key", help="The entry of the files with the weights, such as state_dict_ema; default: found."),
     ] = None,
+    grey: Annotated[
+        bool, typer.Option("--grey", help="Convert colour images to grey, for a network that takes one channel.")
+    ] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Write the whole audit to this file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write an HTML page to this file.")] = None,
     plugin: arg.Plugin = None,
@@ -88,6 +91,7 @@ def audit(
             strict=strict,
             normalise=normalise,
             key=key,
+            grey=grey,
             data=data,
             device=device,
             progress=watch,

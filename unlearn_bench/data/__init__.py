@@ -100,6 +100,20 @@ class Dataset:
         height, width = self.train.pixels.shape[2:]
         return height, width
 
+    def grey(self) -> Dataset:
+        """Returns the data set with colour images converted to one channel: 0.299 R + 0.587 G + 0.114 B, rounded."""
+        if self.channels == 1:
+            return self
+
+        def converted(images: Images) -> Images:
+            weights = torch.tensor([0.299, 0.587, 0.114], device=images.pixels.device).view(1, 3, 1, 1)
+            pixels = (images.pixels.float() * weights).sum(dim=1, keepdim=True).round_().to(torch.uint8)
+            return replace(images, pixels=pixels)
+
+        train, test = converted(self.train), converted(self.test)
+        std, mean = torch.std_mean(train.pixels.float() / 255)
+        return replace(self, train=train, test=test, mean=(float(mean),), std=(float(std) or 1.0,))
+
     def without_test(self) -> Dataset:
         """Returns the data set with an empty test split, for code that must not read test images."""
         return replace(self, test=self.test[torch.zeros(0, dtype=torch.int64)])

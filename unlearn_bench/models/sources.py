@@ -19,6 +19,7 @@ from torch import nn
 from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, unknown_name
 from unlearn_bench.models import SEPARATOR, WEIGHTS, Classifier, Statistics, models
 from unlearn_bench.models.external import External
+from unlearn_bench.models.weight_fit import normalisation_names
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NORMALISATIONS = ("auto", "dataset", "imagenet", "none")
@@ -127,12 +128,23 @@ def make_module(description: Mapping[str, Any], classes: int) -> nn.Module:
 
 def statistics_of(name: str, normalise: str, module: nn.Module, channels: int) -> Statistics | None:
     """Returns mean and standard deviation of pixels for a network; None for the data set's."""
+    if normalise == "auto" and normalises_itself(module):
+        return (0.0,) * channels, (1.0,) * channels
     if normalise == "auto" and name.startswith("timm:"):
         config = getattr(module, "pretrained_cfg", {})
         return tuple(config["mean"]), tuple(config["std"])
     if normalise == "imagenet" or (normalise == "auto" and name.startswith("torchvision:")):
         return IMAGENET
     return ((0.0,) * channels, (1.0,) * channels) if normalise == "none" else None
+
+
+def normalises_itself(module: nn.Module) -> bool:
+    """Returns whether a network contains the normalisation of its inputs, as a layer or as buffers."""
+    layers = any(
+        "normal" in type(part).__name__.lower() and hasattr(part, "mean") and hasattr(part, "std")
+        for part in module.modules()
+    )
+    return layers or bool(normalisation_names(module.state_dict()))
 
 
 def _of_torchvision(function: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 # segments that a wrapper adds to the names of the network within it, at any depth
 WRAPPED = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-SYNONYMS = {"linear": "fc", "shortcut": "downsample"}  # one layer under the two usual names of ResNets
+SYNONYMS = {"linear": "fc", "head": "fc", "shortcut": "downsample"}  # a layer of ResNets under its usual names
 LEFTOVERS = ("total_ops", "total_params", "attn_mask", "n_averaged")  # buffers of profilers and other versions
 SPREADS = (("mean", "std"), ("means", "sds"), ("mu", "sigma"))  # how buffers of a normalisation are named
 
