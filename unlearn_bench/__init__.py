@@ -1,6 +1,7 @@
 """Benchmark for machine unlearning: measures whether a model forgot as if retrained without the forget set.
 
-The functions for use from Python are :func:`run`, :func:`evaluate`, :func:`audit` and :func:`load_results`.
+The functions for use from Python are :func:`run`, :func:`evaluate`, :func:`audit`,
+:func:`load_results` and :func:`load_model`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unlearn_bench.api import evaluate, load_results, run
+    from unlearn_bench.api import evaluate, load_model, load_results, run
     from unlearn_bench.auditing import audit
 
-__all__ = ["audit", "evaluate", "load_results", "run"]
+__all__ = ["audit", "evaluate", "load_model", "load_results", "run"]
 __version__ = version("unlearn-bench")
 
 

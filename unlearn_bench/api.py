@@ -190,6 +190,32 @@ def evaluate(
     return evaluate_network(network, images, split, metrics_of(scenario))
 
 
+def load_model(run: str, *, db: str | None = None, config: Path | None = None) -> nn.Module:
+    """Returns the network of a recorded run with its weights, on the CPU, in evaluation mode.
+
+    Its inputs are images (N, C, H, W), normalised by the mean and deviation of the data set, or of the architecture for
+    networks of torchvision and timm.
+
+    Args:
+        run: the number of the run, or the beginning of its key.
+        db: database URL, see :func:`load_results`.
+        config: path of benchmarks.yaml, see :func:`run`.
+
+    Raises:
+        StoreError: the database or the run does not exist.
+        CheckpointError: the run has no weights, or their file is missing or damaged.
+
+    Example:
+        >>> from unlearn_bench import load_model
+        >>> load_model("12").head  # doctest: +SKIP
+    """
+    from unlearn_bench.running.recorded_models import network_of
+    from unlearn_bench.store import Store
+
+    store = Store(database_url(load(config), db), create=False)
+    return network_of(store.run(str(run)), store)
+
+
 def _frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
     import pandas as pd
 
