@@ -67,6 +67,7 @@ def report(
         )
     if html is None and len(table or ()) != 1:
         raise OptionError(f"report prints one table, got {len(table or ())}. Give --table once, or --html FILE.")
+    format = format_of(format, output)
     bench = open_bench(
         config,
         db,
@@ -84,7 +85,7 @@ def report(
     if html is not None:
         write_page(bench, table or [], embedding, html)
         return
-    (name,), format = table or [""], format_of(format, output)
+    (name,) = table or [""]
     if not chosen and output is None and format == "text":
         show_table(bench.table(name), format)
         return
