@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from unlearn_bench.core.errors import OptionError, did_you_mean, unknown_name
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.models import SEPARATOR, build
+from unlearn_bench.models import SEPARATOR, build, describe
 from unlearn_bench.models.external import logits_of
 from unlearn_bench.models.sources import IMAGENET, NORMALISATIONS, make_module, normalises_itself, statistics_of
 
@@ -154,9 +154,9 @@ def make_network(
         raise OptionError(f"--size is {size}, expected 1 to 4096 pixels.")
     classes = len(dataset.classes)
     if SEPARATOR in name:
-        module = make_module({"name": name, **options}, classes)
+        module = make_module(describe(name, options), classes)
     else:
-        module = build({"name": name, **options}, channels=dataset.channels, classes=classes, seed=0)
+        module = build(describe(name, options), channels=dataset.channels, classes=classes, seed=0)
     return _wrapped(module, name, dataset, features, size, normalise)
 
 
