@@ -6,6 +6,7 @@ import numpy as np
 
 from unlearn_bench.data import Location, Splits, dataset
 from unlearn_bench.data.cifar import Source
+from unlearn_bench.data.loading import check_range
 
 SUPERCLASSES = {
     "aquatic_mammals": "beaver dolphin otter seal whale",
@@ -55,5 +56,7 @@ def cifar100(location: Location) -> Splits:
 def cifar20(location: Location) -> Splits:
     """CIFAR-100 with its 20 superclasses as labels and its 100 classes as finer labels; reads the files of cifar100."""
     (pixels, fine), (test_pixels, test_fine) = SOURCE.read(location)
+    for labels in (fine, test_fine):
+        check_range(labels, len(CLASSES))
     coarse = np.array(COARSE, dtype=np.int64)
     return Splits(pixels, coarse[fine], test_pixels, coarse[test_fine], tuple(SUPERCLASSES), fine, test_fine, CLASSES)

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.errors import DataError, did_you_mean
 from unlearn_bench.core.functions import load_function, one_line
 from unlearn_bench.core.sources import Reading, split_source
-from unlearn_bench.data import Location, Splits, dataset
+from unlearn_bench.data import Location, Splits, dataset, datasets
 from unlearn_bench.data.decode import BROKEN, Decoded, assemble, reason_of, to_pixels
 
 READ_TWICE = 4  # images of each split, to notice random augmentation
@@ -31,15 +31,7 @@ def function(location: Location) -> Splits:
     are ``.classes`` of the data sets, where they have it. The function runs once in every command.
     """
     source, name = split_source(location.path)
-    made = load_function(source, name, DataError)
-    try:
-        data = made()
-    except (Exception, SystemExit) as problem:  # code of others can raise anything
-        raise DataError(f"{location.path} fails: {one_line(problem)}. Correct the function.") from problem
-    if not isinstance(data, (tuple, list)) or len(data) != len(SPLITS):
-        raise DataError(
-            f"{location.path} returns {_kind(data)}, expected two data sets: for training and for test. Return both."
-        )
+    data = _made(source, name, location.path)
     items = [(k, position) for k in range(2) for position in range(_length(data[k], location.path, SPLITS[k]))]
     labels: list[int] = []
 
@@ -61,6 +53,28 @@ def function(location: Location) -> Splits:
     every = np.asarray(labels, dtype=np.int64)
     classes = _classes(data, int(every.max()) + 1, location.path)
     return Splits(pixels[:count], every[:count], pixels[count:], every[count:], classes)
+
+
+def _made(source: str, name: str, path: str) -> Any:
+    """Returns what the function returns, two data sets.
+
+    Raises:
+        DataError: there is no such function, it fails, or it returns something else.
+    """
+    try:
+        make = load_function(source, name, DataError)
+    except DataError as problem:
+        near = did_you_mean(path, [f"{kind}:{name}" for kind in datasets.names()])
+        raise DataError(f"{problem}{near}") from problem
+    try:
+        data = make()
+    except (Exception, SystemExit) as problem:  # code of others can raise anything
+        raise DataError(f"{path} fails: {one_line(problem)}. Correct the function.") from problem
+    if not isinstance(data, (tuple, list)) or len(data) != len(SPLITS):
+        raise DataError(
+            f"{path} returns {_kind(data)}, expected two data sets: for training and for test. Return both."
+        )
+    return data
 
 
 def _where(split: int, position: int, path: str) -> str:

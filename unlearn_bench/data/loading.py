@@ -121,6 +121,8 @@ def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
             )
     if repeated := [name for name, count in Counter(splits.classes).items() if count > 1]:
         raise DataError(f"{splits.classes.count(repeated[0])} classes are called '{repeated[0]}'. Rename them.")
+    for labels in (splits.train_labels, splits.test_labels):
+        check_range(labels, len(splits.classes))
     train_digests, test_digests = (np.array(_images(splits, split).digests) for split in ("train", "test"))
     is_shared = np.isin(test_digests, train_digests)
     if is_shared.any() and not drop_overlap:
@@ -139,6 +141,16 @@ def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
         train_fine=None if splits.train_fine is None else splits.train_fine[train],
         test_fine=None if splits.test_fine is None else splits.test_fine[test],
     )
+
+
+def check_range(labels: Labels, classes: int) -> None:
+    """Raises DataError if a label, of (N,) int64, is not one of so many classes."""
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        wrong = int(labels.max() if labels.min() >= 0 else labels.min())
+        raise DataError(
+            f"An image has the label {wrong}, expected 0 to {classes - 1}. These are the files of another data set, or "
+            "its labels are damaged."
+        )
 
 
 def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test_share: float = 0.2) -> Splits:

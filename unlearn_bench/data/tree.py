@@ -120,7 +120,7 @@ def _folder(root: Path) -> Tree:
 
 
 def _is_above(folder: Path) -> bool:
-    return folder.is_symlink() and folder.resolve() in (folder.parent.resolve(), *folder.parent.resolve().parents)
+    return folder.is_symlink() and folder.resolve() in [parent.resolve() for parent in folder.parents]
 
 
 def _zip(archive: zipfile.ZipFile, path: Path, largest: int) -> Tree:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +17,7 @@ from unlearn_bench.methods import methods
 from unlearn_bench.metrics import metrics
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.running.executors.local import execute
+from unlearn_bench.running.memory import choose_workers
 from unlearn_bench.running.plan import check, make_plan, with_preset
 from unlearn_bench.store.health import tidy
 from unlearn_bench.store.records import Status
@@ -34,7 +34,7 @@ class ExecutionConfig:
         data: folder of data sets; None for the default.
         download: whether to download a missing data set.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-        workers: number of runs at the same time; None for the number of cores on a CPU, else 1.
+        workers: number of runs at the same time; None for what cores and memory of a CPU allow, else 1.
         progress: called at every step with (task, done, total).
         say: called with one line for every run that ends.
     """
@@ -129,6 +129,7 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
     device = choose_device(config.device)
     dataset = images_of(bench, config)
     plan = make_plan(selection, rows, dataset, bench.store, with_outputs=with_outputs)
+    workers = choose_workers(plan.missing, dataset, device, config.workers) if plan.missing else 1
     tidy(bench.store)
     bench.store.mark_requested([task.spec.key for task in plan.tasks])
     statuses: list[Status | None] = []
@@ -149,7 +150,7 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
             store=bench.store,
             dataset=dataset,
             device=device,
-            workers=config.workers or (available_cores() if device.type == "cpu" else 1),
+            workers=workers,
             missing=partial(plan.still_missing, store=bench.store),
             progress=config.progress,
             say=config.say,
@@ -188,10 +189,3 @@ def _name_slow_bfloat16(say: Callable[[str], None]) -> None:
             f"A convolution in bfloat16 takes {slowdown:.0f} times as long as in float32 on this processor. "
             "To train faster, stop this command and add --precision float32."
         )
-
-
-def available_cores() -> int:
-    """Returns the number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # the cores of this process; a container may limit them
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

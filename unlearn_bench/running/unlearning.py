@@ -18,7 +18,8 @@ from unlearn_bench.models.external import External
 from unlearn_bench.models.sources import make_module
 from unlearn_bench.models.weight_files import SavedWeights, read_weights
 from unlearn_bench.report.bench import Bench
-from unlearn_bench.running.making import ExecutionConfig, available_cores, images_of, make_runs
+from unlearn_bench.running.making import ExecutionConfig, images_of, make_runs
+from unlearn_bench.running.memory import available_cores
 from unlearn_bench.running.plan import ORIGINAL, make_plan, with_preset
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import ModelRecord, RunRecord
