@@ -136,7 +136,7 @@ def evaluate(
     data: Path | None = None,
     device: str = "auto",
 ) -> dict[str, float]:
-    """Returns every metric of a network in memory, by name, each in its own unit.
+    """Returns every metric of a network in memory that has a value for it, by name, each in its own unit.
 
     Args:
         model: any classifier that ends in a linear layer; not changed.
@@ -180,7 +180,8 @@ def evaluate(
     images = load_images(dataset, folder=data_folder(Path(), data)).to(choose_device(device))
     split = split_dataset(images, scenario, str(forget), {})
     network = network_of(model, images, features, size, normalise)
-    return evaluate_network(network, images, split, metrics_of(scenario))
+    values, _ = evaluate_network(network, images, split, metrics_of(scenario))
+    return values
 
 
 def _frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
