@@ -143,7 +143,7 @@ def evaluate(
     data: Path | None = None,
     device: str = "auto",
 ) -> dict[str, float]:
-    """Returns every metric of a network in memory, by name, each in its own unit.
+    """Returns every metric of a network in memory that has a value for it, by name, each in its own unit.
 
     Args:
         model: any classifier that ends in a linear layer; not changed.
@@ -187,7 +187,8 @@ def evaluate(
     images = images.to(choose_device(device))
     split = split_dataset(images, scenario, str(forget), {})
     network = network_of(model, images, features, input_size, normalise)
-    return evaluate_network(network, images, split, metrics_of(scenario))
+    values, _ = evaluate_network(network, images, split, metrics_of(scenario))
+    return values
 
 
 def load_model(run: str, *, db: str | None = None, config: Path | None = None) -> nn.Module:

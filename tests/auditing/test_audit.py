@@ -221,6 +221,28 @@ def test_the_report_says_what_was_read_of_each_file(resnets: Path, images: Path,
     assert [each.original for each in found.measured] == [each.original for each in raw.measured]
 
 
+def test_a_head_of_more_classes_than_images_leaves_out_the_clusters(tmp_path: Path) -> None:
+    write_digits(tmp_path / "few", ["cat", "dog", "emu"], each=24)
+    torch.manual_seed(0)
+    network = resnet18(num_classes=1000)
+    for name in ("original", "model"):
+        network.fc.bias.data += 1
+        torch.save(network.state_dict(), tmp_path / name)
+    found = audit(
+        model=tmp_path / "model",
+        original=tmp_path / "original",
+        architecture="torchvision:resnet18",
+        options={"num_classes": 1000},
+        dataset=f"folder:{tmp_path / 'few'}",
+        forget="dog",
+    )
+    assert {"da", "acc_forget"} <= {each.name for each in found.measured}
+    assert not {"f1", "nmi"} & {each.name for each in found.measured}
+    assert found.judgement.evidence[0].startswith("F1 and NMI need 1,000 images or more")
+    assert found.judgement.verdict == "cannot tell"  # it was never trained
+    assert "Check the order of the classes, the normalisation" in found.judgement.words
+
+
 @pytest.mark.slow
 def test_the_audit_as_typed_repeats_itself(resnets: Path, images: Path, tmp_path: Path) -> None:
     words = ["--model", str(resnets / "cheat.pt"), "--original", str(resnets / "original.safetensors")]

@@ -75,11 +75,16 @@ def test_the_verdict_is_right_on_recorded_models_as_often_as_it_says(references:
 
 def test_models_that_have_learned_nothing_are_named() -> None:
     """Random weights differ from each other too: a verdict without this would be believed."""
-    kept = Measured("acc_retain", "Acc(D_r)", "%", "logits", "retain", "", "", "", 11.2, 6.2, (70.0,))
-    evidence = judge([value("da", "features", 0.4, 0.8, 0.9), kept], ["a"], 1, "", True, classes=10).evidence
-    assert evidence[0].startswith("The original model classifies 11.2 % of the retained test images correctly")
+    kept = Measured("acc_retain", "Acc(D_r)", "%", "logits", "retain", "", "", "", 15.2, 6.2, (70.0,))
+    alignment = value("da", "features", 0.4, 0.8, 0.9)
+    evidence = judge([alignment, kept], ["a"], 1, "", True, classes=10).evidence
+    assert evidence[0].startswith("The original model classifies 15.2 % of the retained test images correctly")
     assert not any("The retrained model classifies" in each for each in evidence)
     assert any("One retrained model shows no spread" in each for each in evidence)
+    for accuracy in (0.0, 11.2):  # of an original that guesses: forgetting cannot be judged from it
+        nothing = judge([alignment, replace(kept, original=accuracy)], ["fc.bias"], 1, "fc", True, classes=10)
+        assert nothing.verdict == "cannot tell"
+        assert "order of the classes, the normalisation" in nothing.words
 
 
 def test_the_damage_and_the_bound_are_named() -> None:

@@ -15,7 +15,7 @@ from unlearn_bench.auditing.comparison import TOLERANCE
 from unlearn_bench.auditing.judgement import judge
 from unlearn_bench.auditing.results import Audit, Input, Measured
 from unlearn_bench.core import environment
-from unlearn_bench.core.errors import CheckpointError, DataError, DivergedError, OptionError
+from unlearn_bench.core.errors import CheckpointError, DataError, DivergedError, OptionError, UnmeasurableError
 from unlearn_bench.core.files import file_digest
 from unlearn_bench.core.progress import Progress, silent
 from unlearn_bench.core.sources import Reading
@@ -81,15 +81,14 @@ def audit(
         OptionError, UnknownNameError, DataError: an architecture, layer, image or forget set does not exist.
     """
     torch_device = choose_device(device)
-    images, input_size = load_for_network(dataset, Reading(size, layout, strict), data, progress)
-    images = (images.grey() if grey else images).to(torch_device)
+    loaded, input_size = load_for_network(dataset, Reading(size, layout, strict), data, progress)
+    images = (loaded.grey() if grey else loaded).to(torch_device)
     split = split_dataset(images, scenario, str(forget), {})
     if not len(images.test) or not bool(split.test_forget.any()) or not bool(split.test_retain.any()):
         raise DataError(f"{dataset} lacks test images of '{forget}' or of the rest. Add some: the metrics need both.")
     network = make_network(architecture, dict(options or {}), images, features, input_size, normalise)
     metrics = metrics_of(scenario)
-    values: dict[str, list[dict[str, float]]] = {}
-    inputs: list[Input] = []
+    values, inputs = dict[str, list[dict[str, float]]](), list[Input]()
     states: dict[str, dict[str, torch.Tensor]] = {}
     models = _files(original, model, retrained)
     read = _read(network, models, architecture, key, normalise)  # all before the first evaluation
@@ -99,11 +98,12 @@ def audit(
         network.module.load_state_dict(weights.state)
         inputs += _inputs_of(role, weights)
         try:
-            values.setdefault(role, []).append(evaluate_network(network, images, split, metrics))
+            found, left_out = evaluate_network(network, images, split, metrics)
+            values.setdefault(role, []).append(found)
         except DivergedError as problem:
             raise CheckpointError(f"{path.name} cannot be evaluated: {problem}. Give other weights.") from None
     progress("models", len(models), len(models))
-    measured = tuple(_measured(metric, values, split) for metric in metrics)
+    measured = tuple(_measured(metric, values, split) for metric in metrics if metric.name in found)
     moved = _moved(states)
     return Audit(
         inputs=tuple(inputs),
@@ -120,7 +120,7 @@ def audit(
         measured=measured,
         changed=_changed(moved, len(states["unlearned"]), network.head),
         judgement=judge(
-            measured, moved, len(retrained), network.head, scenario == "class", classes=len(images.classes)
+            measured, moved, len(retrained), network.head, scenario == "class", len(images.classes), left_out=left_out
         ),
     )
 
@@ -193,14 +193,22 @@ def load_for_network(
 @torch.no_grad()
 def evaluate_network(
     network: Network, dataset: Dataset, split: ForgetSplit, metrics: Sequence[Metric]
-) -> dict[str, float]:
-    """Returns the value of each metric, by name.
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Returns the value of each metric, by name, and why metrics are left out that have no value for these outputs.
 
     Raises:
         DivergedError: an output or a metric is not finite.
     """
     parts = [_predict(network, images) for images in (split.train, dataset.test, split.triggered) if images is not None]
-    return measure(arrange(Predictions(*parts), split), metrics)
+    outputs = arrange(Predictions(*parts), split)
+    values: dict[str, float] = {}
+    left_out: dict[str, None] = {}
+    for metric in metrics:
+        try:
+            values |= measure(outputs, [metric])
+        except UnmeasurableError as problem:
+            left_out[str(problem)] = None
+    return values, tuple(left_out)
 
 
 def _predict(network: Network, images: Any) -> Outputs:

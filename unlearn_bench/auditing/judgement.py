@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from unlearn_bench.auditing.comparison import LEVEL, PRIOR_SPREAD, TOLERANCE, Comparison, compare, joint_p, way_of
 from unlearn_bench.auditing.results import Judgement, Measured, Verdict
 
+NO_SKILL_FACTOR = 1.25  # a model up to this multiple of the accuracy of guessing knows nothing of the images
 LITTLE_SKILL = 2.0  # a model below this multiple of the accuracy of guessing has learned almost nothing
 DAMAGE = 5.0  # a loss of retained accuracy above this many percentage points is reported
 
@@ -18,6 +19,10 @@ VERDICTS: dict[Verdict, str] = {
     "indistinguishable": "Indistinguishable from retrained at this sample",
     "cannot tell": "Cannot tell from these files whether the model is like a retrained one.",
 }
+NO_SKILL = (
+    "Cannot tell: the original does no better than guessing on these images, so nothing can be said about forgetting. "
+    "Check the order of the classes, the normalisation (--normalise), the size (--size) and the architecture."
+)
 ERROR_RATE = (
     "At most 5 % of honestly retrained models are called distinguishable. This assumes that retrained models vary with "
     "the seed about as much as the given ones and those of this benchmark do."
@@ -32,6 +37,7 @@ def judge(
     is_class: bool,
     classes: int | None = None,
     prior: Mapping[str, float] = PRIOR_SPREAD,
+    left_out: Sequence[str] = (),
 ) -> Judgement:
     """Returns the verdict with its evidence.
 
@@ -48,16 +54,19 @@ def judge(
         head: name of the layer that makes the logits; empty if it is not known.
         is_class: whether the forget set consists of whole classes.
         classes: number of classes, which gives the accuracy of guessing; None if it is not known.
+        left_out: why metrics are left out.
         prior: standard deviation over seeds of retrained models, by metric; combined with that of the given models.
     """
     about = [metric for metric in measured if metric.about == "forget"]
-    evidence: list[str] = []
+    evidence = list(left_out)
     if not moved:
         return Judgement("unchanged", VERDICTS["unchanged"], ("Both files contain the same weights, bit for bit.",))
     if head and all(name.startswith(f"{head}.") for name in moved):
         evidence.append(f"Only {head} changed, so the features are those of the original.")
     if classes is not None:
         evidence += _of_little_skill(measured, classes)
+        if _knows_nothing(measured, classes):
+            return Judgement("cannot tell", NO_SKILL, (*evidence, *(_against_original(metric) for metric in about)))
     changed = {
         reads: [metric for metric in about if metric.reads == reads and _has_changed(metric)]
         for reads in ("features", "logits")
@@ -140,6 +149,11 @@ def _of_little_skill(measured: Sequence[Measured], classes: int) -> list[str]:
         for value in values
         if value < LITTLE_SKILL * guess
     ]
+
+
+def _knows_nothing(measured: Sequence[Measured], classes: int) -> bool:
+    accuracy = next((metric for metric in measured if metric.name == "acc_retain"), None)
+    return accuracy is not None and accuracy.original <= NO_SKILL_FACTOR * 100 / classes
 
 
 def _damage(measured: Sequence[Measured], references: int) -> list[str]:

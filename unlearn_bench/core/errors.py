@@ -7,6 +7,7 @@ UserError                 wrong use: exit code 2
 ├─ TuningError            every trial of a search failed or diverged
 ├─ PluginError            a plug-in file is missing or fails
 ├─ CheckpointError        weights are missing, would run code, or are of another architecture
+├─ UnmeasurableError      a metric has no value for these outputs
 ├─ DataError              images are missing, unreadable or of the wrong shape
 ├─ FileError              a file cannot be written: no space left, or no permission
 ├─ WorkerError            a worker process was killed
@@ -56,6 +57,10 @@ class PluginError(UserError):
 
 class CheckpointError(UserError):
     """Weights are missing, would run code, or are of another architecture."""
+
+
+class UnmeasurableError(UserError):
+    """A metric has no value for these outputs."""
 
 
 class DataError(UserError):

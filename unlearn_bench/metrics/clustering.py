@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
+from unlearn_bench.core.errors import UnmeasurableError
 from unlearn_bench.metrics import metric, once_per_outputs
 from unlearn_bench.models.outputs import ModelOutputs
 from unlearn_bench.numerics.kmeans import kmeans
@@ -131,6 +132,14 @@ def clusters(outputs: ModelOutputs) -> tuple[Array, Array]:
 
     k-means runs in float64 on the device of the features: Lloyd's algorithm from fifty k-means++ starts, then
     Hartigan's exchanges.
+
+    Raises:
+        UnmeasurableError: there are fewer images than classes.
     """
     x, member = sorted_features(outputs)
+    if len(x) < outputs.classes:
+        raise UnmeasurableError(
+            f"F1 and NMI need {outputs.classes:,} images or more, one for each class of the network, and there are "
+            f"{len(x):,}. Give a network with the classes of the images, or more images."
+        )
     return kmeans(x, outputs.classes, restarts=RESTARTS, seed=SEED).cpu().numpy(), member.cpu().numpy()
