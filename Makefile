@@ -19,6 +19,7 @@ check: $(VENV)/ready-test
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/training_step.py --width 16 --precision float32 --threads 1 --batch 16 --steps 40
+	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/several_models.py
 	$(BIN)/python benchmarks/several_models.py --width 16 --precision float32 --batch 16 --steps 60
 	$(BIN)/python benchmarks/fisher_diagonal.py

@@ -155,7 +155,7 @@ def airbench(
         norm: ``group`` or ``batch``. In training, ``batch`` fails on a single image that groups reduce to one pixel.
         group_size: channels of a group of GroupNorm; no effect on ``batch``.
         layout: of weights and activations in memory. ``channels_last`` is faster for this network on every processor
-            measured (``benchmarks/training_step.py --model airbench --layouts``); values differ by rounding.
+            measured (``benchmarks/layouts.py``); values differ by rounding.
 
     Raises:
         OptionError: ``group_size`` does not divide a width.
