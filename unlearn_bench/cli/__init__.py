@@ -26,7 +26,7 @@ from unlearn_bench.core.errors import Notice, UserError
 # The files of the commands, in the order of --help. They are not imported by a statement: `list` and `open` would be
 # names of builtins, and the import order would be alphabetical.
 COMMANDS = (
-    *("audit", "check_method", "figure", "export", "import_", "track", "doctor"),
+    *("unlearn", "audit", "weights", "check_method", "figure", "export", "import_", "track", "doctor"),
     *("train", "run", "reproduce", "demo"),
     *("report", "open", "claims", "runs", "show", "status", "list", "explain"),
     *("check", "tune"),

@@ -23,13 +23,14 @@ def describe_change(original: RunRecord, unlearned: RunRecord, readings: Mapping
         original, unlearned: the runs before and after.
         readings: by metric, its label, its unit, and how to read it without a retrained model.
     """
-    body = []
+    body, meanings = [], []
     for name, after in sorted(unlearned.values.items()):
         label, unit, reading = readings[name]
         digits = 1 if unit == "%" else 3
         before = original.values[name]
-        body.append([f"{label} {unit}".strip(), f"{before:.{digits}f}", f"{after:.{digits}f}", reading])
-    lines = [plain_table(["metric", "before", "after", "how to read it alone"], body), "", LIMIT]
+        body.append([f"{label} {unit}".strip(), f"{before:.{digits}f}", f"{after:.{digits}f}"])
+        meanings.append(f"- {label}: {reading}")
+    lines = [plain_table(["metric", "before", "after"], body), "", LIMIT, *meanings]
     if model := unlearned.model:
         lines.append(
             f"Cost: {model.method_seconds:.1f} s of the method; {model.forward_images:,} images passed forward and "
