@@ -75,6 +75,7 @@ def test_a_factory_of_the_users_own(images: Path, tmp_path: Path, monkeypatch: p
         "    return nn.Sequential(nn.Flatten(), nn.Linear(768, width), nn.ReLU(), nn.Linear(width, 4))\n"
         "def wrong():\n    return 3\n"
         "def leave():\n    raise SystemExit(0)\n"
+        "def load():\n    raise ValueError('Weights only load failed: set weights_only=False')\n"
     )
     data = load(f"folder:{images}", folder=Path())
     network = make_network("own_nets:make", {"width": "6"}, data, None, None, "auto")
@@ -103,6 +104,8 @@ def test_a_factory_of_the_users_own(images: Path, tmp_path: Path, monkeypatch: p
     assert make_network("of: mine/make_net.py:make", {}, data, None, None, "auto").head == "fc"
     with pytest.raises(OptionError, match=r"returned int, expected a torch\.nn\.Module"):
         make_network("own_nets:wrong", {}, data, None, None, "auto")
+    with pytest.raises(OptionError, match=r"cannot be built: ValueError\. Change"):
+        make_network("own_nets:load", {}, data, None, None, "auto")
     with pytest.raises(OptionError, match="cannot be built: 0"):
         make_network("own_nets:leave", {}, data, None, None, "auto")
 

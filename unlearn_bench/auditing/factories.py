@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,8 +54,22 @@ def build_architecture(name: str, options: Mapping[str, Any], dataset: Dataset) 
     except UserError:
         raise
     except (Exception, SystemExit) as problem:  # code of others can raise anything
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise OptionError(f"The architecture {name} cannot be built: {reason}. Change --set or fix its code.") from None
+        raise OptionError(
+            f"The architecture {name} cannot be built: {reason_of(problem)}. Change --set or fix its code."
+        ) from None
+
+
+def reason_of(problem: BaseException) -> str:
+    """Returns the first line of an exception of other code, or its name where the line advises to load files unsafely.
+
+    >>> reason_of(ValueError("no such layer"))
+    'no such layer'
+    >>> reason_of(ValueError("Weights only load failed. Set weights_only=False"))
+    'ValueError'
+    """
+    text = str(problem)
+    unsafe = re.search(r"weights.only|safe_globals|allow_pickle|trust_remote_code", text, re.IGNORECASE)
+    return type(problem).__name__ if unsafe or not text.strip() else text.strip().splitlines()[0]
 
 
 def _untrained(arguments: dict[str, Any]) -> dict[str, Any]:
