@@ -31,7 +31,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("torchvision:resnet18", {"options": {"num_classes": 10**11}}, "cannot be built"),
         ("torchvision:resnet18", {"options": {"depth": 3}}, "cannot be built"),
         ("torchvision:resnet18", {"options": {"weights": "DEFAULT"}}, "weights come from the files that you give"),
-        ("timm:resnet18", {"options": {"pretrained": "true"}}, r"Leave out --set pretrained\."),
+        ("timm:resnet18", {"options": {"pretrained": "true"}}, "pretrained=True asks for the weights of the library"),
         ("nowhere.py:make", {}, r"cannot be found: there is no file nowhere\.py\. Expected"),
         ("timm:vit", {}, "timm has no model 'vit'"),
         ("nowhere:make", {}, "cannot be found: No module named 'nowhere'"),
@@ -75,6 +75,7 @@ def test_a_factory_of_the_users_own(images: Path, tmp_path: Path, monkeypatch: p
         "    return nn.Sequential(nn.Flatten(), nn.Linear(768, width), nn.ReLU(), nn.Linear(width, 4))\n"
         "def wrong():\n    return 3\n"
         "def leave():\n    raise SystemExit(0)\n"
+        "def load():\n    raise ValueError('Weights only load failed: set weights_only=False')\n"
     )
     data = load(f"folder:{images}", folder=Path())
     network = make_network("own_nets:make", {"width": "6"}, data, None, None, "auto")
@@ -103,6 +104,8 @@ def test_a_factory_of_the_users_own(images: Path, tmp_path: Path, monkeypatch: p
     assert make_network("of: mine/make_net.py:make", {}, data, None, None, "auto").head == "fc"
     with pytest.raises(OptionError, match=r"returned int, expected a torch\.nn\.Module"):
         make_network("own_nets:wrong", {}, data, None, None, "auto")
+    with pytest.raises(OptionError, match=r"cannot be built: ValueError\. Change"):
+        make_network("own_nets:load", {}, data, None, None, "auto")
     with pytest.raises(OptionError, match="cannot be built: 0"):
         make_network("own_nets:leave", {}, data, None, None, "auto")
 

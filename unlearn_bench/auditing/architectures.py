@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from unlearn_bench.core.errors import OptionError, did_you_mean, unknown_name
+from unlearn_bench.core.errors import OptionError, did_you_mean, reason_of, unknown_name
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.models import SEPARATOR, build, describe
@@ -27,6 +27,7 @@ class Network:
         module: the network, in evaluation mode.
         head: name of the layer that makes the logits; empty if the user named the features.
         features: a description of the features.
+        size: side in pixels to which images are resized; None if they keep their size.
         preprocessing: a description of the preprocessing.
     """
 
@@ -35,8 +36,9 @@ class Network:
         module: nn.Module,
         preparation: Callable[[str, Numbers, Numbers], tuple[Callable[[Tensor], Tensor], str]],
         features: str | None,
+        size: int | None = None,
     ) -> None:
-        self.module, self._preparation = module.eval(), preparation
+        self.module, self._preparation, self.size = module.eval(), preparation, size
         self.head = ""
         self.features = ""
         self._seen: list[Tensor] = []
@@ -84,9 +86,9 @@ class Network:
                     "architecture with --set, such as --set in_chans=3."
                 ) from None
             shape = "×".join(str(side) for side in inputs.shape[1:])
-            reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise OptionError(
-                f"The architecture does not accept images of {shape}: {reason}. Give --size, such as --size 224."
+                f"The architecture does not accept images of {shape}: {reason_of(problem)}. Give --size, such as "
+                "--size 224."
             ) from None
         finally:
             for hook in hooks:
@@ -187,7 +189,7 @@ def _wrapped(
         steps += [f"normalised by {kind} (mean {_numbers(mean)}, deviation {_numbers(std)})"]
         return prepare, ", ".join(steps)
 
-    network = Network(module.to(dataset.train.pixels.device), preparation, features)
+    network = Network(module.to(dataset.train.pixels.device), preparation, features, size)
     kind, (mean, std) = _normalisation(name, normalise, module, dataset)
     network.normalise_by(kind, mean, std)
     with torch.no_grad():

@@ -26,6 +26,7 @@ Notice                    information that requires no action
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 EXTENSIBLE = ("method", "metric", "model", "dataset", "scenario")  # the kinds that a plug-in can add
@@ -130,3 +131,16 @@ def unknown_name(kind: str, name: str, names: Iterable[str]) -> UnknownNameError
     names = sorted(names)
     own = f" To use a {kind} of your own, pass --plugin FILE." if kind in EXTENSIBLE else ""
     return UnknownNameError(f"No {kind} named '{name}'.{did_you_mean(name, names)} Known: {', '.join(names)}.{own}")
+
+
+def reason_of(problem: BaseException) -> str:
+    """Returns the first line of an exception of other code, or its name where the line advises to load files unsafely.
+
+    >>> reason_of(ValueError("no such layer"))
+    'no such layer'
+    >>> reason_of(ValueError("Weights only load failed. Set weights_only=False"))
+    'ValueError'
+    """
+    text = str(problem)
+    unsafe = re.search(r"weights.only|safe_globals|allow_pickle|trust_remote_code", text, re.IGNORECASE)
+    return type(problem).__name__ if unsafe or not text.strip() else text.strip().splitlines()[0]

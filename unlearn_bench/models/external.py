@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from unlearn_bench.core.errors import OptionError, did_you_mean
+from unlearn_bench.core.errors import OptionError, did_you_mean, reason_of
 from unlearn_bench.models import Classifier, Statistics
 
 TRUNK = 0.85  # a part with a larger share of its parent's parameters is divided further in the search for a last stage
@@ -146,11 +146,10 @@ def _head_of(module: nn.Module, example: Tensor, classes: int) -> tuple[str, nn.
         with torch.no_grad():
             logits = logits_of(module(example))
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as problem:
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         shape = "×".join(str(side) for side in example.shape[1:])
         raise OptionError(
-            f"The network does not accept images of {shape}: {reason}. Give the side in pixels that it expects "
-            "(--size, or input_size in benchmarks.yaml), such as 224."
+            f"The network does not accept images of {shape}: {reason_of(problem)}. Give the side in pixels that it "
+            "expects (--input-size, or input_size in benchmarks.yaml), such as 224."
         ) from None
     finally:
         for hook in hooks:

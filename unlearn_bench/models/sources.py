@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, unknown_name
+from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, reason_of, unknown_name
 from unlearn_bench.models import SEPARATOR, WEIGHTS, Classifier, Statistics, models
 from unlearn_bench.models.external import External
 from unlearn_bench.models.weight_fit import normalisation_names
@@ -117,9 +117,8 @@ def make_module(description: Mapping[str, Any], classes: int) -> nn.Module:
     except UserError:
         raise
     except (Exception, SystemExit) as problem:  # code of others can raise anything
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise OptionError(
-            f"The architecture {name} cannot be built: {reason}. Change its arguments or its code."
+            f"The architecture {name} cannot be built: {reason_of(problem)}. Change its arguments or its code."
         ) from None
     if not isinstance(made, nn.Module):
         raise OptionError(f"{name} returned {type(made).__name__}, expected a torch.nn.Module.")
@@ -207,7 +206,8 @@ def _factory(name: str) -> Callable[..., Any]:
         raise
     except (Exception, SystemExit) as problem:  # the user's file can raise anything
         raise OptionError(
-            f"The architecture {name} cannot be loaded: {type(problem).__name__}: {problem}. Correct its file."
+            f"The architecture {name} cannot be loaded: {reason_of(problem)} ({type(problem).__name__}). Correct its "
+            "file."
         ) from None
     finally:
         sys.path.pop(0)
