@@ -7,12 +7,14 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas
 import pytest
 import torch
 import yaml
@@ -164,11 +166,19 @@ def make_home(home: Path) -> None:
     (home / "benchmarks.yaml").write_text(small_benchmark(), encoding="utf-8")
     digits = load_digits()
     for label, name in enumerate(("cat", "dog", "fox")):
-        folder = home / "photos" / name
-        folder.mkdir(parents=True)
+        folder, other = home / "photos" / name, home / "holiday" / name
+        for made in (folder, other):
+            made.mkdir(parents=True)
         for k, image in enumerate(digits.images[digits.target == label][:30]):
             pixels = Image.fromarray((image * 15.9).astype("uint8")).resize((16, 16))
             pixels.convert("RGB").save(folder / f"{k}.png")
+            pixels.convert("RGB").resize((20, 17 + k)).save(other / f"{k}.png")
+    shutil.make_archive(str(home / "photos"), "zip", home / "photos")
+    (home / "pets").mkdir()
+    files = sorted((home / "photos").glob("*/*.png"))
+    for k, split in enumerate(("train", "test")):
+        rows = [{"image": {"bytes": file.read_bytes()}, "label": file.parent.name} for file in files[k::2]]
+        pandas.DataFrame(rows).to_parquet(home / "pets" / f"{split}-00000-of-00001.parquet")
     for seed, name in enumerate(("original", "unlearned", "retrained-1", "retrained-2")):
         torch.manual_seed(seed)
         save_file(resnet18(num_classes=3).state_dict(), home / f"{name}.safetensors")

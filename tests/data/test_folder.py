@@ -73,10 +73,10 @@ def test_unknown_files_are_named_and_counted_and_strict_stops(tmp_path: Path) ->
     (root / "cat" / "labels.txt").write_text("0.png cat")
     (root / "README.md").write_text("mine")
     photo(root / "loose.png", 99)
-    named = r"3 files or folders in .*own are not read.*: README\.md, cat/labels\.txt, loose\.png"
+    named = r"Not read in .*own, being no images .* \(3\): README\.md, cat/labels\.txt, loose\.png\."
     with pytest.warns(DataNotice, match=named):
         assert loaded(root).digest == before
-    with pytest.raises(DataError, match=f"{named}. Remove them, or leave out --strict"):
+    with pytest.raises(DataError, match=f"{named} Remove them, or leave out --strict"):
         loaded(root, Reading(is_strict=True))
 
 
@@ -104,7 +104,7 @@ def test_usual_names_of_splits_are_known(tmp_path: Path, train: str, test: str) 
 
 def test_of_several_test_splits_the_test_split_is_read_and_the_others_are_named(tmp_path: Path) -> None:
     root = photos(tmp_path / "own", *(f"{split}/{name}" for split in ("train", "val", "test") for name in "ab"))
-    with pytest.warns(DataNotice, match=r"not read.*: val/\."):
+    with pytest.warns(DataNotice, match=r"Not read .*: val/\."):
         data = loaded(root)
     assert (len(data.train), len(data.test)) == (6, 6)
     shutil.rmtree(root / "val")
@@ -118,7 +118,7 @@ def test_a_test_split_without_labels_is_left_out(tmp_path: Path) -> None:
         data = loaded(root)
     said = " ".join(str(notice.message) for notice in notices)
     assert "a fifth of each class in train/ is the test split" in said
-    assert "not read" in said and "test/" in said
+    assert "Not read" in said and "test/" in said
     assert (len(data.train), len(data.test)) == (8, 2)
 
 
@@ -226,7 +226,7 @@ def test_colour_in_one_split_makes_both_colour(tmp_path: Path) -> None:
 
 def test_a_folder_around_the_folder_is_told(tmp_path: Path) -> None:
     photos(tmp_path / "own" / "own", "cat", "dog")
-    with pytest.raises(DataError, match=r"1 class folders \(own\).*Or give the folder within: folder:.*own/own"):
+    with pytest.raises(DataError, match=r"1 class folder \(own\).*Or give the folder within: folder:.*own/own"):
         loaded(tmp_path / "own")
 
 

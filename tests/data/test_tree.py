@@ -20,7 +20,7 @@ def test_a_zip_is_the_folder_that_it_holds(tmp_path: Path) -> None:
     expected = loaded(root)
     (root / "__MACOSX").mkdir()
     (root / "__MACOSX" / "._cat").write_bytes(b"x")
-    for number, prefix in enumerate(("", "own/", "own\\")):
+    for number, prefix in enumerate(("", "own/", "own\\", "download/2024/own/")):
         (tmp_path / str(number)).mkdir()
         data = loaded(packed(root, tmp_path / str(number) / "own.zip", prefix))
         assert (data.digest, data.classes, data.name) == (expected.digest, expected.classes, "folder:own")

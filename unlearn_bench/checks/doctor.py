@@ -146,8 +146,8 @@ def _files(store: Store) -> Iterator[Finding]:
 def _data_sets(benchmarks: Benchmarks, data: Path, progress: Progress) -> Iterator[Finding]:
     for name in benchmarks.datasets:
         reader = datasets.get(name)
-        if reader.name == "folder":
-            continue  # it has no fixed folder
+        if reader.reads_by:
+            continue  # a user's own images have no fixed folder
         try:
             exists = not reader.files or bool(reader.files(Location(data, "", False, progress)))
             dataset = load(name, folder=data, progress=progress) if exists else None

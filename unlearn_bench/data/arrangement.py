@@ -226,11 +226,11 @@ def _check_same_classes(tree: Tree, found: Arrangement, train: str, test: str) -
 def _too_few(tree: Tree, classes: Sequence[str], split: str) -> str:
     where = tree.shown(split) if split else str(tree.root)
     named = f" ({classes[0]})" if classes else ""
-    inner = [name for name in tree.folders if name.count("/") == 1] if classes and not split else []
+    inner = [name for name in tree.folders if name.count("/") == 1] if classes and not split and not tree.is_zip else []
     hint = f" Or give the folder within: folder:{tree.shown(classes[0])}." if len(inner) > 1 else ""
     return (
-        f"{where} contains {len(classes)} class folders{named}, expected at least 2. Store images as "
-        f"PATH/CLASS/image.png, or as PATH/train/CLASS/image.png and PATH/test/CLASS/image.png.{hint}"
+        f"{where} contains {len(classes)} class folder{'' if classes else 's'}{named}, expected at least 2. Store "
+        f"images as PATH/CLASS/image.png, or as PATH/train/CLASS/image.png and PATH/test/CLASS/image.png.{hint}"
     )
 
 

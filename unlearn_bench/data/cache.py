@@ -26,14 +26,13 @@ VERSION = 3  # of the layout below; a new number invalidates every cached file
 NAMES = ("classes", "fine_classes")
 
 
-def cached(reader: DatasetReader, location: Location) -> Splits:
-    """Returns the reader's splits in canonical order, from the cache if the reader's files are unchanged.
+def cached(reader: DatasetReader, location: Location, files: list[Path]) -> Splits:
+    """Returns the reader's splits in canonical order, from the cache if ``files``, those of the reader, are unchanged.
 
     A file is unchanged if its path, size and modification time are. The cache is not trusted: the content hash of a run
     is computed from the pixels on every load. A cached file whose content changed after it was written is not read,
     since its images could silently be those of another data set.
     """
-    files = reader.files(location) if reader.files else []
     if not files:
         return _ordered(reader, location)
     target = folder() / f"{_fingerprint(reader, location, files)}.safetensors"

@@ -136,7 +136,7 @@ def to_pixels(image: Image.Image, reading: Reading) -> Decoded:
     Raises:
         one of BROKEN: the image is damaged, too large, or its pixels have an unknown range.
     """
-    _check_size(image, reading.size is not None)
+    _check_size(image, MOST_PIXELS if reading.size is None else MOST_PIXELS_RESIZED, can_resize=reading.size is None)
     image.load()
     with contextlib.suppress(*BROKEN):  # EXIF data that cannot be read does not turn the image
         image = ImageOps.exif_transpose(image)
@@ -159,7 +159,7 @@ def _decoded(content: bytes, reading: Reading | None) -> Decoded:
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         if reading is not None:
             return to_pixels(image, reading)
-        _check_size(image, False)
+        _check_size(image, MOST_PIXELS)
         return _rgb(image), _is_grey(image)
 
 
@@ -167,11 +167,11 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in ("1", "L", *DEEP_GREY)
 
 
-def _check_size(image: Image.Image, is_resized: bool) -> None:
+def _check_size(image: Image.Image, most: int, *, can_resize: bool = False) -> None:
     """Checks an image before it is decoded. Raises ValueError if it would take gigabytes of memory or has no pixels."""
-    most = MOST_PIXELS_RESIZED if is_resized else MOST_PIXELS
     if not 0 < image.width * image.height <= most:
-        raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {most:,}")
+        more = f" (with --size, {MOST_PIXELS_RESIZED:,})" if can_resize else ""
+        raise ValueError(f"it has {image.width}×{image.height} pixels, expected 1 to {most:,}{more}")
 
 
 def _room(count: int, height: int, width: int, *, can_resize: bool) -> Pixels:

@@ -34,10 +34,10 @@ def _arranged(location: Location) -> Iterator[tuple[Tree, Arrangement]]:
         found = arrange(tree, location.reading.layout)
         if count := len(found.skipped):
             shown = f"{', '.join(found.skipped[:NAMED])}{', …' if count > NAMED else ''}"
-            what = f"{count:,} files or folders in {location.path} are not read, because they are no images of a class"
+            what = f"Not read in {location.path}, being no images of a class in a known format ({count:,}): {shown}."
             if location.reading.is_strict:
-                raise DataError(f"{what}: {shown}. Remove them, or leave out --strict.")
-            found.notes.append(f"{what}: {shown}.")
+                raise DataError(f"{what} Remove them, or leave out --strict.")
+            found.notes.append(what)
         for note in found.notes:
             warnings.warn(DataNotice(note), stacklevel=2)
         yield tree, found

@@ -63,7 +63,8 @@ def load(
     recorded = recorded_name(name, reading.size)
     location = Location(folder, path, download, progress, reading)
     try:
-        splits = cached(reader, location)
+        files = reader.files(location) if reader.files else []
+        splits = cached(reader, location, files)
     except OSError as problem:
         raise DataError(
             f"{name} cannot be read: {problem.strerror}: {problem.filename}. Check the file and its permissions."
@@ -84,7 +85,7 @@ def load(
         std=tuple(s if s > 0 else 1.0 for s in scaled.std(dim=(0, 2, 3)).tolist()),
         fine_classes=splits.fine_classes,
         test_images=len(test),
-        paths=_paths(reader, location),
+        paths=_paths(files),
     )
 
 
@@ -175,9 +176,8 @@ def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test
     return Splits(pixels[train], labels[train], pixels[chosen], labels[chosen], classes)
 
 
-def _paths(reader: DatasetReader, location: Location) -> tuple[str, ...]:
+def _paths(files: list[Path]) -> tuple[str, ...]:
     """Returns the common folder of a data set's files, or its only file; nothing if it comes with a package."""
-    files = reader.files(location) if reader.files else []
     return (os.path.commonpath([file.resolve() for file in files]),) if files else ()
 
 

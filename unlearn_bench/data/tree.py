@@ -135,8 +135,8 @@ def _zip(archive: zipfile.ZipFile, path: Path, largest: int) -> Tree:
             folders.add(clean.as_posix())
         else:
             members[clean.as_posix()] = name
-    top = {PurePosixPath(name).parts[0] for name in (*members, *folders)}
-    if len(top) == 1 and top < folders:  # the folder that was packed
+    # the folder that was packed, perhaps with folders around it
+    while len(top := {PurePosixPath(name).parts[0] for name in (*members, *folders)}) == 1 and top < folders:
         inner = f"{top.pop()}/"
         members = {name.removeprefix(inner): full for name, full in members.items()}
         folders = {name.removeprefix(inner) for name in folders if name.startswith(inner)}
