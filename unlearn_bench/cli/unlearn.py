@@ -36,9 +36,11 @@ def unlearn(
         str | None, typer.Option("--key", help="Which of several weights in the file, such as state_dict_ema.")
     ] = None,
     scenario: arg.Scenario = None,
-    input_size: Annotated[
-        int | None, typer.Option("--input-size", help="Resize the network's inputs to this side, in pixels.")
+    size: Annotated[
+        int | None, typer.Option("--size", help="Resize images to this side, in pixels, and keep the centre square.")
     ] = None,
+    layout: arg.Layout = "auto",
+    strict: arg.Strict = False,
     normalise: Annotated[
         str,
         typer.Option(
@@ -64,6 +66,7 @@ def unlearn(
     from unlearn_bench.config.selection import Choice
     from unlearn_bench.config.tuned import check_writable
     from unlearn_bench.core.options import parse_pairs
+    from unlearn_bench.core.sources import Reading
     from unlearn_bench.metrics import metrics
     from unlearn_bench.report.before_after import audit_command, describe_change
     from unlearn_bench.running.making import ExecutionConfig
@@ -73,14 +76,22 @@ def unlearn(
 
     check_writable(output)
     benchmarks = load(config)
-    prepared = {"input_size": input_size, "normalise": normalise, "last_stage": last_stage}
+    prepared = {"normalise": normalise, "last_stage": last_stage}
     described = {**parse_pairs(arguments or []), **{k: v for k, v in prepared.items() if v not in (None, "auto")}}
+    choice = Choice(
+        dataset=dataset,
+        scenario=scenario,
+        forget=(forget,),
+        seeds=seed or (),
+        precision=precision,
+        reading=Reading(None, layout, strict),
+    )
     with Watch() as watch:
         result = run_unlearn(
-            OwnModel(file=model, key=key, architecture=architecture, arguments=described),
+            OwnModel(file=model, key=key, architecture=architecture, arguments=described, size=size),
             benchmarks,
             Store(database_url(benchmarks, db)),
-            Choice(dataset=dataset, scenario=scenario, forget=(forget,), seeds=seed or (), precision=precision),
+            choice,
             ExecutionConfig(data, download, device, 1, watch, watch.say),
             method=method,
             preset=preset,
@@ -90,4 +101,4 @@ def unlearn(
     readings = {metric.name: (metric.label, metric.unit, metric.without_reference) for metric in metrics}
     typer.echo(describe_change(result.original, result.unlearned, readings))
     typer.echo(f"\nWritten to {output}. Audit it with:")
-    typer.echo(audit_command(result.unlearned, model, output, dataset, data))
+    typer.echo(audit_command(result.unlearned, model, output, dataset, size, data))

@@ -149,7 +149,7 @@ def _head_of(module: nn.Module, example: Tensor, classes: int) -> tuple[str, nn.
         shape = "×".join(str(side) for side in example.shape[1:])
         raise OptionError(
             f"The network does not accept images of {shape}: {reason_of(problem)}. Give the side in pixels that it "
-            "expects (--input-size, or input_size in benchmarks.yaml), such as 224."
+            "expects (--size, or input_size in benchmarks.yaml), such as 224."
         ) from None
     finally:
         for hook in hooks:

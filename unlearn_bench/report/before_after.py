@@ -39,15 +39,17 @@ def describe_change(original: RunRecord, unlearned: RunRecord, readings: Mapping
     return "\n".join([*lines, f"Recorded as run {unlearned.id}; the original is run {original.id}."])
 
 
-def audit_command(unlearned: RunRecord, original: Path, output: Path, dataset: str, data: Path | None) -> str:
+def audit_command(
+    unlearned: RunRecord, original: Path, output: Path, dataset: str, size: int | None, data: Path | None
+) -> str:
     """Returns the command that audits a model after unlearning."""
     model: dict[str, Any] = dict(unlearned.spec["experiment"]["model"])
     words = ["unlearn-bench", "audit", "--model", str(output), "--original", str(original)]
     words += ["--architecture", model.pop("name"), "--dataset", dataset, "--forget", unlearned.forget]
     words += ["--scenario", unlearned.scenario] if unlearned.scenario != "class" else []
-    for name, option in (("input_size", "--size"), ("normalise", "--normalise")):
-        words += [option, str(model.pop(name))] if name in model else []
-    for name in ("weights", "source_digest", "last_stage"):
+    words += ["--size", str(size)] if size is not None else []
+    words += ["--normalise", str(model.pop("normalise"))] if "normalise" in model else []
+    for name in ("weights", "source_digest", "last_stage", "input_size"):
         model.pop(name, None)
     words += [word for name, value in model.items() for word in ("--set", f"{name}={value}")]
     words += ["--data", str(data)] if data else []

@@ -12,6 +12,7 @@ from unlearn_bench.config.selection import Choice, Selection
 from unlearn_bench.core.errors import CheckpointError, MissingRunError, OptionError
 from unlearn_bench.core.options import complete, identity
 from unlearn_bench.data import Dataset
+from unlearn_bench.data.loading import reader_of
 from unlearn_bench.methods import methods
 from unlearn_bench.models import WEIGHTS, Classifier, build, checkpoints, describe, weights_digest
 from unlearn_bench.models.external import External
@@ -34,14 +35,17 @@ class OwnModel:
         key: which of several weights in the file to take; None to find them.
         architecture: ``torchvision:NAME``, ``timm:NAME``, ``MODULE:FUNCTION``, ``FILE.py:FUNCTION`` or a registered
             model.
-        arguments: of the architecture; for an external one also ``input_size``, ``normalise`` and ``last_stage``, see
+        arguments: of the architecture; for an external one also ``normalise`` and ``last_stage``, see
             :func:`unlearn_bench.models.sources.complete`.
+        size: side in pixels to which images are resized: when they are read if they are the user's own, else on their
+            way into an external network.
     """
 
     file: Path
     architecture: str
     arguments: Mapping[str, Any]
     key: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def unlearn(
         raise OptionError(f"The method '{method}' trains from scratch and does not unlearn. See `list methods`.")
     if len(choice.forget) != 1 or len(choice.seeds) > 1:
         raise OptionError("Unlearning needs one forget set and one seed. Give --forget once, such as --forget cat.")
+    model, choice = _sized(model, choice)
     given = with_preset(entry, preset, dict(options or {}))
     row = Row(method=method, options=complete(entry.function, given, f"method '{method}'"))
     bench = Bench.choose(benchmarks, store, choice)
@@ -123,6 +128,15 @@ def unlearn(
     if not checkpoints.read_weights(network, store.models_folder / record.file, record.file_digest):
         raise CheckpointError(f"The weights of run {unlearned.id} are damaged. Run the same command again.")
     return Unlearned(runs[first.spec.key], unlearned, network, saved)
+
+
+def _sized(model: OwnModel, choice: Choice) -> tuple[OwnModel, Choice]:
+    """Returns model and choice with the size at the place where images are resized."""
+    if model.size is None or choice.dataset is None:
+        return model, choice
+    if "size" in reader_of(choice.dataset)[0].reads_by:
+        return model, replace(choice, reading=replace(choice.reading, size=model.size))
+    return replace(model, arguments={**model.arguments, "input_size": model.size}), choice
 
 
 def _selection(selection: Selection, model: OwnModel) -> Selection:
