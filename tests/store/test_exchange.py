@@ -156,7 +156,7 @@ def test_export_and_import_as_typed(bench: Bench, stores: tuple[Store, Store], t
     refused = command("import", "theirs.parquet", "--on-conflict", "refuse")
     assert (refused.returncode, refused.stdout) == (2, "")
     again = command("import", "theirs.parquet", "--on-conflict", "replace")
-    assert "1 of ours replaced by theirs" in again.stdout
+    assert "1 replaced by those of the file" in again.stdout
     assert command("import", "theirs.parquet").returncode == 0
     odd = command("import", "theirs.parquet", "--on-conflict", "merge")
     assert (odd.returncode, odd.stdout) == (2, "")

@@ -23,7 +23,7 @@ def import_(
         str,
         typer.Option(
             "--on-conflict",
-            help="If a run has other values in this database: keep ours, replace them, or refuse the file.",
+            help="If a run has other values in this database: keep those, replace them by the file's, or refuse the file.",
         ),
     ] = "keep",
     config: arg.Config = None,
@@ -47,7 +47,11 @@ def import_(
         f"values, {merged.extended} with more metrics than here, {len(merged.conflicts)} with other values."
     )
     if merged.conflicts:
-        kept = f"{merged.replaced} of ours replaced by theirs" if policy == "replace" else "ours are kept"
+        kept = (
+            f"{merged.replaced} replaced by those of the file"
+            if policy == "replace"
+            else "those of the database are kept"
+        )
         shown = merged.conflicts[:CONFLICTS_SHOWN]
         body = [[conflict.key[:12], one_line(conflict.run), one_line(conflict.differs)] for conflict in shown]
         hidden = len(merged.conflicts) - len(shown)
