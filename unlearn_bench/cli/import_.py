@@ -23,7 +23,7 @@ def import_(
         str,
         typer.Option(
             "--on-conflict",
-            help="If a run has other values in this database: keep those, replace them by the file's, or refuse the file.",
+            help="For a run with other values in this database: keep those, replace them by the file's, or refuse it.",
         ),
     ] = "keep",
     config: arg.Config = None,
