@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.photos import photo, photos
+from torch import nn
 
 import unlearn_bench
-from unlearn_bench.core.errors import CheckpointError, OptionError, StoreError
+from unlearn_bench.core.errors import CheckpointError, DataError, OptionError, StoreError
 from unlearn_bench.core.progress import silent
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load
@@ -101,3 +103,14 @@ def test_runs_go_to_mlflow_once(
     }
     with pytest.raises(OptionError, match="MLflow does not know the URI nonsense://x"):
         send_to_mlflow(ours.runs(), "nonsense://x", "mine", silent)
+
+
+def test_a_size_is_the_side_of_what_the_network_gets_for_photos_and_for_digits(tmp_path: Path) -> None:
+    """Photos of any size are resized when they are read, digits before they enter the network."""
+    root = photos(tmp_path / "own", *(f"{split}/{name}" for split in ("train", "test") for name in "abc"), count=6)
+    photo(root / "train" / "a" / "tall.png", 7, 20, 61)
+    with pytest.raises(DataError, match="Give --size"):
+        unlearn_bench.evaluate(nn.Sequential(nn.Flatten(), nn.Linear(300, 3)), dataset=f"folder:{root}", forget="a")
+    for channels, classes, dataset, forget in ((3, 3, f"folder:{root}", "a"), (1, 10, "digits", "3")):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(channels * 10 * 10, classes))
+        assert "da" in unlearn_bench.evaluate(network, dataset=dataset, forget=forget, size=10)

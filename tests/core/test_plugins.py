@@ -14,8 +14,12 @@ from unlearn_bench.methods import methods
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 METHOD, MODEL, DATASET = (
-    (HOW_TO / page).read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    for page in ("own-method.md", "own-model.md", "own-data.md")
+    (HOW_TO / page).read_text(encoding="utf-8").split(f"```python\n# {file}\n")[1].split("```")[0]
+    for page, file in (
+        ("own-method.md", "head_ft.py"),
+        ("own-model.md", "tiny_cnn.py"),
+        ("own-data.md", "dark_digits.py"),
+    )
 )
 METRIC = """
 from unlearn_bench.metrics import metric

@@ -150,8 +150,8 @@ def test_the_view_by_class_against_the_stored_models(bench: Bench, execution: Ex
             plan = make_plan(bench.selection, [Row(method=method)], dataset, bench.store)
             (task,) = [t for t in plan.tasks if (t.spec.method, t.spec.forget) == (method, forget)]
             network, _ = runner.weights(task, split, RunMonitor())
-            tested = predict(network, dataset.test, runner.normalise).logits.argmax(1)
-            seen = predict(network, split.train[split.forget], runner.normalise).logits.argmax(1)
+            tested = predict(network, dataset.test, runner.normalise_for(network)).logits.argmax(1)
+            seen = predict(network, split.train[split.forget], runner.normalise_for(network)).logits.argmax(1)
             named[method] = (
                 (tested == dataset.test.labels)[dataset.test.labels == 7],
                 torch.bincount(seen, minlength=10),

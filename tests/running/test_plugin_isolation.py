@@ -186,16 +186,18 @@ def test_an_export_replaces_parquet_files_alone(bench: Bench, tmp_path: Path) ->
     bench.store.record(new_run(bench, "ft", "1", (0.5, 80.0)))
     assert bench.store.path
     before = bench.store.path.read_bytes()
-    with pytest.raises(StoreError, match="is not a Parquet file"):
+    with pytest.raises(StoreError, match=r"its name must end in \.parquet"):
         export_runs(bench.store, bench.store.path)
     assert bench.store.path.read_bytes() == before
     assert export_runs(bench.store, tmp_path / "runs.parquet") == 1
     assert export_runs(bench.store, tmp_path / "runs.parquet") == 1
-    os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path / "pipe", tmp_path):
+    pipe, folder = tmp_path / "pipe.parquet", tmp_path / "folder.parquet"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for place in (pipe, folder):
         with pytest.raises(FileError, match="cannot be replaced, because it is not a regular file"):
             export_runs(bench.store, place)
-    assert (tmp_path / "pipe").is_fifo()
+    assert pipe.is_fifo()
 
 
 def test_of_a_link_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
