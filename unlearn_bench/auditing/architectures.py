@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from unlearn_bench.core.errors import OptionError, did_you_mean, reason_of, unknown_name
+from unlearn_bench.core.sources import LARGEST_SIZE
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.models import SEPARATOR, build, describe
@@ -152,8 +153,8 @@ def make_network(
     """
     if normalise not in NORMALISATIONS:
         raise unknown_name("normalisation", normalise, NORMALISATIONS)
-    if size is not None and not 1 <= size <= 4096:
-        raise OptionError(f"--size is {size}, expected 1 to 4096 pixels.")
+    if size is not None and not 1 <= size <= LARGEST_SIZE:
+        raise OptionError(f"--size is {size}, expected 1 to {LARGEST_SIZE} pixels.")
     classes = len(dataset.classes)
     if SEPARATOR in name:
         module = make_module(describe(name, options), classes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from unlearn_bench.core.errors import UserError
@@ -33,14 +35,11 @@ def load_function(source: str, function: str, error: type[UserError]) -> Callabl
     file = Path(source).expanduser()
     if is_file and not file.is_file():
         raise error(f"There is no file {source}. Give the path of a Python file, as FILE.py:FUNCTION.")
-    sys.path.insert(0, str(file.resolve().parent if is_file else Path.cwd()))
     try:
-        module = _run(file.resolve()) if is_file else importlib.import_module(source)
+        module = load_module(source)
     except (Exception, SystemExit) as problem:  # code of others can raise anything
         what = "cannot be loaded" if is_file else "cannot be imported"
         raise error(f"{source} {what}: {one_line(problem)}. Correct it, or give FILE.py:FUNCTION.") from problem
-    finally:
-        sys.path.pop(0)
     found = getattr(module, function, None)
     if not callable(found):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
@@ -48,8 +47,28 @@ def load_function(source: str, function: str, error: type[UserError]) -> Callabl
     return found
 
 
-def _run(file: Path) -> Any:
-    name = f"unlearn_bench_functions.{file.stem}"
+def load_module(source: str) -> ModuleType:
+    """Returns a module of the user's code; a file that stays the same is loaded once in a process.
+
+    Args:
+        source: path of a file that ends in ``.py``, or name of a module. The folder of the file, or the working folder,
+            is searched for modules while it is loaded.
+
+    Raises:
+        Exception: whatever the code raises; OSError and ImportError if it does not exist.
+    """
+    file = Path(source).expanduser().resolve() if source.endswith(".py") else None
+    sys.path.insert(0, str(file.parent if file else Path.cwd()))
+    try:
+        return _run(file) if file else importlib.import_module(source)
+    finally:
+        sys.path.pop(0)
+
+
+def _run(file: Path) -> ModuleType:
+    name = f"unlearn_bench_functions.{file.stem}_{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None  # guaranteed by the suffix
     module = importlib.util.module_from_spec(spec)

@@ -107,7 +107,7 @@ class External(Classifier):
     def given_name(self, name: str) -> str:
         """Returns the name that a tensor of :meth:`state_dict` has in the network that was wrapped."""
         if name.startswith("head."):
-            return f"{self.head_name}.{name.removeprefix('head.')}".lstrip(".")
+            return f"{self.head_name}.{name.removeprefix('head.')}"
         return name.removeprefix("backbone.")
 
     def own_state(self) -> dict[str, Tensor]:

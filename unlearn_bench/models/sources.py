@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
 from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, reason_of, unknown_name
+from unlearn_bench.core.functions import load_module
+from unlearn_bench.core.sources import LARGEST_SIZE
 from unlearn_bench.models import SEPARATOR, WEIGHTS, Classifier, Statistics, models
 from unlearn_bench.models.external import External
 from unlearn_bench.models.weight_fit import normalisation_names
@@ -47,8 +46,8 @@ def complete(description: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {key: _value(value) for key, value in description.items()}
     size = found.get("input_size")
-    if size is not None and not (isinstance(size, int) and 1 <= size <= 4096):
-        raise OptionError(f"The model's input_size is {size}, expected 1 to 4096 pixels.")
+    if size is not None and not (isinstance(size, int) and 1 <= size <= LARGEST_SIZE):
+        raise OptionError(f"The model's input_size is {size}, expected 1 to {LARGEST_SIZE} pixels.")
     if (normalise := found.get("normalise", "auto")) not in NORMALISATIONS:
         raise unknown_name("normalisation", str(normalise), NORMALISATIONS)
     if digest := _source_digest(str(found["name"])):
@@ -192,12 +191,10 @@ def _untrained(arguments: dict[str, Any]) -> dict[str, Any]:
 def _factory(name: str) -> Callable[..., Any]:
     """Returns the function of the user; its module or file may be in the working folder."""
     source, _, function = name.rpartition(SEPARATOR)  # the path of a file can contain a colon too
-    file = Path(source).expanduser() if source.endswith(".py") else None
-    sys.path.insert(0, str(file.resolve().parent if file else Path.cwd()))
     try:
-        return getattr(_module_of(file) if file else importlib.import_module(source), function)
+        return getattr(load_module(source), function)
     except (ImportError, AttributeError, OSError) as problem:
-        reason = f"there is no file {file}" if isinstance(problem, FileNotFoundError) else problem
+        reason = f"there is no file {Path(source).expanduser()}" if isinstance(problem, FileNotFoundError) else problem
         raise OptionError(
             f"The architecture {name} cannot be found: {reason}. Expected torchvision:NAME, timm:NAME, "
             f"FILE.py:FUNCTION, MODULE:FUNCTION, or one of {', '.join(models.names())}."
@@ -209,26 +206,6 @@ def _factory(name: str) -> Callable[..., Any]:
             f"The architecture {name} cannot be loaded: {reason_of(problem)} ({type(problem).__name__}). Correct its "
             "file."
         ) from None
-    finally:
-        sys.path.pop(0)
-
-
-def _module_of(file: Path) -> ModuleType:
-    """Returns the module of a file, loaded once in a process while the file stays the same."""
-    content = hashlib.sha256(file.read_bytes()).hexdigest()
-    name = f"unlearn_bench_networks.{file.stem}_{content[:DIGEST]}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None  # guaranteed by the ending
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # dataclasses and annotations are resolved there
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
 
 
 def _source_digest(name: str) -> str:
