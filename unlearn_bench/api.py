@@ -235,7 +235,7 @@ def _frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
             "status": run.status,
             "error": run.error,
             "options": run.options,
-            "trial": run.spec["experiment"]["held_out"] > 0,
+            "trial": run.is_trial,
             "traced": run.spec["experiment"]["trace_every"] > 0,
             "finished_at": run.finished_at,
             "seconds": run.model.method_seconds if run.model else float("nan"),

@@ -22,7 +22,7 @@ from unlearn_bench.metrics.clustering import nmi
 from unlearn_bench.models.outputs import ModelOutputs, predict
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.running import tuning
-from unlearn_bench.running.making import ExecutionConfig
+from unlearn_bench.running.making import ExecutionConfig, make_runs
 from unlearn_bench.running.plan import make_plan
 from unlearn_bench.running.runner import Runner
 from unlearn_bench.running.tasks import hold_out, method_data
@@ -54,7 +54,7 @@ def class_split(dataset: Dataset, forget: str) -> ForgetSplit:
 def test_a_search_chooses_the_best_by_held_out_images_alone(bench: Bench, execution: ExecutionConfig) -> None:
     """Every score again by hand: the weights that were stored, on the images that were held out."""
     chosen, ranked = tune(bench, "ft", execution)
-    assert (chosen.trials, chosen.runs, chosen.search) == (2, 4, "grid paper")
+    assert (chosen.trials, chosen.runs, chosen.search) == (2, 4 + 2, "grid paper")
     assert chosen.options == {"epochs": 2, **ranked[0].options}
     dataset = load("digits", folder=Path("nowhere"), train_per_class=24, test_per_class=8)
     held = replace(bench.selection.experiment, held_out=HELD_OUT)
@@ -108,7 +108,8 @@ def test_honest_tuning_reads_no_test_image_and_no_retrained_model(
     """Its choice and every number stay when the test images are noise, and no retrained model is ever made."""
     chosen, ranked = tune(bench, "ft", execution)
     assert {run.method for run in bench.store.runs()} == {"original", "ft"}
-    assert {run.spec["experiment"]["held_out"] for run in bench.store.runs()} == {HELD_OUT}
+    assert {run.spec["experiment"]["held_out"] for run in bench.store.runs() if run.is_trial} == {HELD_OUT, 0.0}
+    assert all(run.is_trial for run in bench.store.runs())
 
     def noisy(*arguments: object, **options: object) -> Dataset:
         real = load(*arguments, **options)  # type: ignore[arg-type]
@@ -154,8 +155,8 @@ def test_a_trial_that_damages_from_disturbed_weights_is_passed_over(bench: Bench
     first, _ = tune(bench, "ft", execution)
     same, ranked = tune(bench, "ft", execution, disturbances=2)
     assert (same.options, same.runs) == (first.options, first.runs + 4)
-    assert all(trial.steady for trial in ranked)
-    assert len({run.model.weights_digest for run in bench.store.runs(method="ft") if run.model}) == 4 + 4
+    assert not any(trial.rejected for trial in ranked)
+    assert len({run.model.weights_digest for run in bench.store.runs(method="ft") if run.model}) == 4 + 2 + 4
     with pytest.MonkeyPatch.context() as patch:  # as if the disturbed chosen trial lost six points
 
         def collapsing(options: Options, runs: Sequence[RunRecord], originals: Sequence[RunRecord]) -> Trial:
@@ -166,7 +167,31 @@ def test_a_trial_that_damages_from_disturbed_weights_is_passed_over(bench: Bench
         patch.setattr(tuning, "honest", collapsing)
         other, again = tune(bench, "ft", execution, disturbances=1)
     assert again[0].options == ranked[1].options
-    assert [trial.steady for trial in again] == [True, False]
+    assert [trial.rejected for trial in again] == ["", "from disturbed start weights"]
+    assert other.options != first.options
+
+
+def test_the_choice_is_repeated_on_all_images_as_a_table_runs_it(bench: Bench, execution: ExecutionConfig) -> None:
+    first, ranked = tune(bench, "ft", execution)
+    rehearsals = [run for run in bench.store.runs(method="ft") if run.spec["experiment"].get("rehearsal")]
+    assert len(rehearsals) == 2
+    assert all(run.options.items() >= ranked[0].options.items() for run in rehearsals)
+    assert {run.model.samples_seen for run in rehearsals if run.model} == {2 * 24}  # two epochs of D'_r, with no fifth
+    lines: list[str] = []
+    outcome = make_runs(bench, [Row(method="ft", options=first.options)], replace(execution, say=lines.append))
+    weights = {run.model.weights_digest for run in rehearsals if run.model}
+    recorded = [run for run in bench.recorded(outcome.runs) if run.method == "ft"]
+    assert {run.model.weights_digest for run in recorded if run.model} == weights  # a table takes these weights over
+    assert not any(run.is_trial for run in recorded)
+    with pytest.MonkeyPatch.context() as patch:  # as if the chosen trial diverged on all of D_f
+
+        def diverging(options: Options, runs: Sequence[RunRecord], originals: Sequence[RunRecord]) -> Trial:
+            rehearsed = bool(runs[0].spec["experiment"].get("rehearsal")) and options == ranked[0].options
+            return honest(options, [replace(r, status="diverged") for r in runs] if rehearsed else runs, originals)
+
+        patch.setattr(tuning, "honest", diverging)
+        other, again = tune(bench, "ft", execution)
+    assert [trial.rejected for trial in again] == ["", "on all of D_f and D'_r"]
     assert other.options != first.options
 
 
@@ -181,7 +206,7 @@ def test_an_interrupted_search_goes_on_where_it_stopped(bench: Bench, execution:
     assert len(kept) == 4
     lines: list[str] = []
     chosen, _ = tune(bench, "ft", replace(execution, say=lines.append))
-    assert len(lines) == 2
+    assert len(lines) == 2 + 4  # the trials that were missing, then the choice and the original on all images
     assert kept < {run.id for run in bench.store.runs()}
     assert chosen == tune(bench, "ft", execution)[0]
 

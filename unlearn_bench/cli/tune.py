@@ -90,10 +90,11 @@ def tune(
     if len(ranked) > TRIALS_SHOWN:
         typer.echo(f"The best {TRIALS_SHOWN} of {len(ranked)} trials; all are recorded.")
     for trial in ranked:
-        if not trial.steady:
+        if trial.rejected:
             options = ", ".join(f"{option} {value}" for option, value in trial.options.items())
             typer.echo(
-                f"Not chosen: {options}. From disturbed start weights it reduced accuracy on the retained classes."
+                f"Not chosen: {options}. Repeated {trial.rejected}, it diverged or reduced accuracy on the retained "
+                "classes by more than five points."
             )
     if not any(trial.usable for trial in ranked):
         typer.echo(

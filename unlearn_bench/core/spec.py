@@ -168,6 +168,8 @@ class Experiment:
         threads: CPU threads of one run. Part of the identity, because it changes the order of floating-point sums.
         held_out: share of D_f and of D'_r, 0 to 1, that methods do not receive and on which metrics are computed.
             Only tuning trials use it; they read neither test images nor the rest of D_r. Tables use 0.
+        rehearsal: whether this is the second trial of a search's choice: the method receives all of D_f and D'_r, as
+            in a table, and metrics are computed on the same images.
         trace_every: number of steps between two measurements while a method runs, for figures of curves. 0 for none.
         pinned: digest of the set of pinned references that runs start from, see :mod:`unlearn_bench.config.pinned`;
             empty if references are trained here.
@@ -190,6 +192,12 @@ class Experiment:
     trace_every: int = 0
     pinned: str = ""
     disturbance: int = 0
+    rehearsal: bool = False
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether runs belong to a tuning search, and so read no test image."""
+        return self.held_out > 0 or self.rehearsal
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -198,7 +206,7 @@ class Experiment:
         return {
             HASHED_NAMES.get(name, name): value
             for name, value in fields.items()
-            if value or name not in ("pinned", "disturbance")
+            if value or name not in ("pinned", "disturbance", "rehearsal")
         }
 
     @property
@@ -252,17 +260,18 @@ class RunSpec:
         training. A backdoor is an exception, because its forget set changes the images. The weights of a retrained
         model depend on which images are forgotten, but not on the name of the forget set or the order of requests.
         References do not depend on held-out images, on tracing, or on which other models are pinned. For all other
-        methods, the identity of the weights is the key of the run.
+        methods, the identity of the weights is the key of the run; a rehearsal makes the weights of the table's run.
 
         Args:
             uses_forget_set: whether the weights depend on the forget set.
             from_scratch: whether the method trains from initial weights, as references do.
             changes_images: whether the scenario changes training images, so that its revision matters.
         """
+        performed = replace(self, experiment=replace(self.experiment, rehearsal=False))
         if not from_scratch:
-            return self.key
+            return performed.key
         revisions = {kind: text for kind, text in self.revisions.items() if kind != "scenario" or changes_images}
-        experiment = replace(self.experiment, held_out=0.0, trace_every=0, pinned="")
+        experiment = replace(performed.experiment, held_out=0.0, trace_every=0, pinned="")
         whole = replace(self, experiment=experiment, revisions=revisions).canonical
         dropped = {"forget"} if uses_forget_set else {"forget", "forget_digest"}
         shared = {name: value for name, value in whole.items() if name not in dropped}

@@ -83,7 +83,7 @@ def list_runs(runs: Sequence[RunRecord], metric: str | None = None) -> Listing:
             r.dataset,
             r.forget,
             r.seed,
-            f"{r.profile}, trial" if r.spec["experiment"]["held_out"] else r.profile,
+            f"{r.profile}, trial" if r.is_trial else r.profile,
             r.status,
             f"{r.finished_at:%Y-%m-%d %H:%M}",
         ]
@@ -166,6 +166,8 @@ def describe_run(
     ]
     if held_out := run.spec["experiment"]["held_out"]:
         lines.append(("held out", f"{held_out:g} of D_f and of D'_r; metrics use these images only"))
+    elif run.is_trial:
+        lines.append(("trial", "the method receives all of D_f and D'_r; metrics use these images only"))
     if run.model:
         memory = f"{run.model.peak_memory_bytes / 2**20:.0f} MiB" if run.model.peak_memory_bytes else "not measured"
         lines += [

@@ -180,7 +180,7 @@ def images_of(bench: Bench, config: ExecutionConfig) -> Dataset:
         reading=bench.selection.reading,
     )
     # no trial can read the test images, whatever its method does
-    return dataset.without_test() if experiment.held_out else dataset
+    return dataset.without_test() if experiment.is_trial else dataset
 
 
 def _name_slow_bfloat16(say: Callable[[str], None]) -> None:

@@ -231,7 +231,7 @@ class Runner:
         self, network: Classifier, model: ModelRecord, task: Task, split: ForgetSplit
     ) -> tuple[ModelOutputs, OutputsRecord | None]:
         """Returns the outputs that the metrics read, and the record of their file; a trial has none."""
-        if task.spec.experiment.held_out or model.weights_digest is None:
+        if task.spec.experiment.is_trial or model.weights_digest is None:
             return outputs_of_trial(network, task, split, self.normalise_for(network)), None
         normalise, revision = self.normalise_for(network), task.spec.revisions.get("model", "")
         return stored_outputs(network, model.weights_digest, self.dataset, split, normalise, self.store, revision)

@@ -85,7 +85,8 @@ class MethodData:
         retain, forget: the images that the method gets: D'_r or the other set that it declares, and D_f. A set that the
             method does not declare is empty.
         seen_retain, held_retain, held_forget: D'_r without the held-out images, and the held-out images of D'_r and
-            D_f; they do not depend on what the method declares. If nothing is held out, the last two are empty.
+            D_f; they do not depend on what the method declares. If nothing is held out, the last two are empty; in a
+            rehearsal, they are D'_r and D_f.
     """
 
     retain: Images
@@ -97,7 +98,7 @@ class MethodData:
 
 def measured(experiment: Experiment) -> list[Metric]:
     """Returns the metrics of an experiment's runs: those defined in its scenario; for a trial, four of them."""
-    if experiment.held_out:
+    if experiment.is_trial:
         return [metrics.get(name) for name in TRIAL_METRICS]
     return metrics_of(experiment.scenario)
 
@@ -138,6 +139,8 @@ def method_data(task: Task, split: ForgetSplit) -> MethodData:
     share, held_seed = spec.experiment.held_out, spec.derive_seed("held out", uses_method=False)
     seen_retain, held_retain = hold_out(retain_subset(train, is_forget, len(requested), seed), share, held_seed)
     seen_forget, held_forget = hold_out(requested, share, held_seed)
+    if spec.experiment.rehearsal:
+        held_retain, held_forget = seen_retain, seen_forget
     retain = {"D": train, "D_r": train[~is_forget], "D_f": nothing, "none": nothing}.get(train_set, seen_retain)
     return MethodData(retain, seen_forget if "D_f" in train_set else nothing, seen_retain, held_retain, held_forget)
 

@@ -30,7 +30,7 @@ class Trial:
             that mean; with the oracle objective, the same of the score itself.
         usable: whether every run is done and the loss of accuracy on D'_r is at most ``TOLERATED_LOSS``.
         runs: one run per configuration.
-        steady: False if it was not usable from disturbed start weights; True also where this was not tried.
+        rejected: why a trial that was usable is not chosen, as part of a sentence: where its repeat was not usable.
     """
 
     options: Options
@@ -39,7 +39,7 @@ class Trial:
     gain: float
     usable: bool
     runs: tuple[RunRecord, ...]
-    steady: bool = True
+    rejected: str = ""
 
     @property
     def passes(self) -> int:
@@ -119,7 +119,7 @@ def lines_of(ranked: Sequence[Trial], limit: int) -> Iterator[list[str]]:
         values = [f"{trial.shares[name]:.3f}" if trial.shares else "–" for name in shares]
         options = [_shown(trial.options.get(name)) for name in names]
         usable = (
-            ("yes" if trial.usable else "no" if trial.steady else "unsteady")
+            ("yes" if trial.usable else "rejected" if trial.rejected else "no")
             if trial.shares
             else ", ".join({run.status for run in trial.runs})
         )

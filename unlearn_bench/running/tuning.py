@@ -15,7 +15,9 @@ model has damaged it, and ranks after all others.
 Trials are ranked by their gain: the mean over the configurations of the score minus the original model's score, minus
 one standard error of that mean. The standard error penalises a trial that forgets one class and not the other four: its
 result depends on rounding, which differs between machines. Among the trials whose gain is close to the greatest, the
-search chooses the cheapest one, then the first of the grid, because grids list mild values first. For a subclass, the
+search chooses the cheapest one, then the first of the grid, because grids list mild values first. It is then repeated
+on all of D_f and D'_r, as a table runs the method, and judged on these images: if it diverges or loses more than the
+five points there, the search rejects it and takes the next one. For a subclass, the
 share ``forgotten`` is left out, because a retrained model also still predicts the class that contains the subclass. For
 random samples there is no honest objective.
 
@@ -57,9 +59,10 @@ def tune(
 ) -> tuple[Tuned, list[Trial]]:
     """Returns the chosen options of a method, and all trials, the best first.
 
-    :func:`unlearn_bench.running.trials.in_order` defines the order of the trials. With ``disturbances``, the chosen
-    trial is repeated that often from start weights with a relative disturbance of 1e-6, which is about the effect of
-    another processor's rounding. If a repeat is not usable, the trial is not steady, and the next one is tried.
+    :func:`unlearn_bench.running.trials.in_order` defines the order of the trials. With the honest objective, the chosen
+    trial is repeated on all of D_f and D'_r, as a table runs it. With ``disturbances``, it is also repeated that often
+    from start weights with a relative disturbance of 1e-6, which is about the effect of another processor's rounding.
+    If a repeat is not usable, the trial is rejected, and the next one is tried.
 
     Args:
         bench: the configurations to search on.
@@ -96,7 +99,7 @@ def tune(
         raise TuningError(
             f"Every trial of {method} failed or diverged. See the reasons with: unlearn-bench runs --method {method}"
         )
-    ranked, repeats = search.steady(done, disturbances)
+    ranked, repeats = search.confirmed(done, disturbances)
     runs = [run for trial in (*ranked, *repeats) for run in trial.runs]
     return search.summary(ranked, runs, title), ranked
 
@@ -143,25 +146,30 @@ class _Search:
         judge: Callable[..., Trial] = honest if self.objective == "honest" else oracle
         return [judge(options, runs(row), compared) for options, row in zip(combinations, rows, strict=True)]
 
-    def steady(self, done: Sequence[Trial], disturbances: int) -> tuple[list[Trial], list[Trial]]:
-        """Returns the trials in order, the first one usable from disturbed start weights too, and its repeats."""
+    def confirmed(self, done: Sequence[Trial], disturbances: int) -> tuple[list[Trial], list[Trial]]:
+        """Returns the trials in order, the first of which is usable in every repeat too, and all repeats."""
+        searches = [("from disturbed start weights", self._varied(disturbance=k + 1)) for k in range(disturbances)]
+        if self.objective == "honest":  # a trial of the oracle already receives all images
+            searches.insert(0, ("on all of D_f and D'_r", self._varied(held_out=0.0, rehearsal=True)))
         candidates, repeats = list(done), list[Trial]()
         while True:
             ranked = in_order(candidates)
             chosen = ranked[0]
             if not chosen.usable:
                 return ranked, repeats
-            for number in range(1, disturbances + 1):
-                repeats += self._disturbed(number).make_trials([chosen.options])
+            rejected = ""
+            for where, search in searches:
+                repeats += search.make_trials([chosen.options])
                 if not repeats[-1].usable:
-                    break  # one unusable repeat rules the trial out
-            else:
+                    rejected = where
+                    break
+            if not rejected:
                 return ranked, repeats
-            candidates[candidates.index(chosen)] = replace(chosen, usable=False, steady=False)
+            candidates[candidates.index(chosen)] = replace(chosen, usable=False, rejected=rejected)
 
-    def _disturbed(self, number: int) -> _Search:
+    def _varied(self, **settings: Any) -> _Search:
         selection = self.bench.selection
-        experiment = replace(selection.experiment, disturbance=number)
+        experiment = replace(selection.experiment, **settings)
         return replace(self, bench=replace(self.bench, selection=replace(selection, experiment=experiment)))
 
     def sample(self, trials: int) -> list[Trial]:

@@ -182,6 +182,12 @@ class RunRecord:
         return str(self.spec["experiment"]["setting"])  # the name from which keys are hashed
 
     @property
+    def is_trial(self) -> bool:
+        """Whether the run belongs to a tuning search."""
+        experiment = self.spec["experiment"]
+        return experiment["held_out"] > 0 or bool(experiment.get("rehearsal"))
+
+    @property
     def revisions(self) -> dict[str, str]:
         """The revisions of the run's model and scenario, by kind; built-in entries of version 1 are left out."""
         return dict(self.spec.get("revisions", {}))
