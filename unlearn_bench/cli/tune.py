@@ -61,7 +61,7 @@ def tune(
     from unlearn_bench.config.tuned import check_writable, read_tuned, write_tuned
     from unlearn_bench.report.listing import plain_table
     from unlearn_bench.running.making import ExecutionConfig
-    from unlearn_bench.running.trials import lines_of
+    from unlearn_bench.running.trials import lines_of, rejections
     from unlearn_bench.running.tuning import tune as search
 
     if objective not in ("honest", "oracle"):
@@ -89,13 +89,8 @@ def tune(
     typer.echo(plain_table(header, body))
     if len(ranked) > TRIALS_SHOWN:
         typer.echo(f"The best {TRIALS_SHOWN} of {len(ranked)} trials; all are recorded.")
-    for trial in ranked:
-        if trial.rejected:
-            options = ", ".join(f"{option} {value}" for option, value in trial.options.items())
-            typer.echo(
-                f"Not chosen: {options}. Repeated {trial.rejected}, it diverged or reduced accuracy on the retained "
-                "classes by more than five points."
-            )
+    for sentence in rejections(ranked):
+        typer.echo(sentence)
     if not any(trial.usable for trial in ranked):
         typer.echo(
             "Every trial reduced accuracy on the retained classes by more than five points. The best of them is chosen."

@@ -126,5 +126,16 @@ def lines_of(ranked: Sequence[Trial], limit: int) -> Iterator[list[str]]:
         yield [*options, *values, f"{trial.score:.4f}", f"{trial.gain:.4f}", usable, f"{trial.passes:,}"]
 
 
+def rejections(ranked: Sequence[Trial]) -> Iterator[str]:
+    """Yields a sentence for each trial that was usable and whose repeat was not."""
+    for trial in ranked:
+        if trial.rejected:
+            options = ", ".join(f"{option} {value}" for option, value in trial.options.items())
+            yield (
+                f"Not chosen: {options}. Repeated {trial.rejected}, it diverged or reduced accuracy on the retained "
+                "classes by more than five points."
+            )
+
+
 def _shown(value: Scalar | None) -> str:
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
