@@ -18,15 +18,15 @@ from unlearn_bench.core.renamed import new_name
 from unlearn_bench.core.spec import RunSpec
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.data.passed_images import unwatched
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build, checkpoints, disturb, weights_digest
-from unlearn_bench.models.outputs import ModelOutputs, arrange, predict_all
-from unlearn_bench.running.evaluation import counts_of, measure, outputs_of_trial, stored_outputs, trace
+from unlearn_bench.models.outputs import ModelOutputs
+from unlearn_bench.running.evaluation import counts_of, measure, trace
 from unlearn_bench.running.guards import Guard
 from unlearn_bench.running.guards.paths import forbidden_paths
 from unlearn_bench.running.guards.recorded import check_recorded
+from unlearn_bench.running.outputs import outputs_of_run, outputs_on_the_way
 from unlearn_bench.running.tasks import Task, measured, method_data
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import (
@@ -81,7 +81,10 @@ class Runner:
             try:
                 network, model = self.weights(task, split, monitor)
                 started = time.perf_counter()
-                outputs, outputs_record = self._outputs(network, model, task, split)
+                normalise = self.normalise_for(network)
+                outputs, outputs_record = outputs_of_run(
+                    network, model, task, self.dataset, split, normalise, self.store
+                )
                 values, predicted = measure(outputs, measured(task.spec.experiment)), counts_of(outputs)
                 seconds = time.perf_counter() - started
             except UserError:
@@ -174,8 +177,7 @@ class Runner:
             return lambda _network: None
 
         def test(network: Classifier) -> ModelOutputs:
-            with unwatched():
-                return arrange(predict_all(network, self.dataset.test, split, self.normalise_for(network)), split)
+            return outputs_on_the_way(network, self.dataset, split, self.normalise_for(network))
 
         return trace(monitor, every, self._untrained(task.spec), test)
 
@@ -226,15 +228,6 @@ class Runner:
             seed=spec.derive_seed("initial weights", uses_forget_set=method.uses_forget_set),
             side=self.dataset.side,
         ).to(self.device)
-
-    def _outputs(
-        self, network: Classifier, model: ModelRecord, task: Task, split: ForgetSplit
-    ) -> tuple[ModelOutputs, OutputsRecord | None]:
-        """Returns the outputs that the metrics read, and the record of their file; a trial has none."""
-        if task.spec.experiment.held_out or model.weights_digest is None:
-            return outputs_of_trial(network, task, split, self.normalise_for(network)), None
-        normalise, revision = self.normalise_for(network), task.spec.revisions.get("model", "")
-        return stored_outputs(network, model.weights_digest, self.dataset, split, normalise, self.store, revision)
 
     def _read(self, network: Classifier, record: ModelRecord) -> bool:
         if record.file is None or record.file_digest is None:
