@@ -1,6 +1,8 @@
 """The parts of the documentation that are made from the code: each function returns Markdown.
 
-``conf.py`` puts them where a page says ``<!-- generated: NAME -->``.
+``python docs/generated.py`` writes them into the pages, between ``<!-- generated: NAME -->`` and
+``<!-- end: NAME -->``, so that they can be read in the repository too. ``tests/test_documentation.py`` fails if a part
+is out of date.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from meanings import COLUMNS, KEYS
@@ -227,12 +230,16 @@ PARTS: dict[str, Callable[[], str]] = {
         *(profiles, tables, benchmark_keys, database, checks, renamed, layers),
     )
 }
-MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
+PART = re.compile(r"^<!-- generated: ([a-z-]+) -->$.*?^<!-- end: \1 -->$", re.MULTILINE | re.DOTALL)
 
 
 def fill_in(text: str) -> str:
-    """Returns a page with every mark replaced by what it names. Raises KeyError where there is no such part."""
-    return MARK.sub(lambda found: PARTS[found[1]](), text)
+    """Returns a page with every part as the code makes it now. Raises KeyError where there is no such part."""
+
+    def part(found: re.Match[str]) -> str:
+        return f"<!-- generated: {found[1]} -->\n\n{PARTS[found[1]]().strip()}\n\n<!-- end: {found[1]} -->"
+
+    return PART.sub(part, text)
 
 
 def _options(function: Callable[..., Any]) -> list[str]:
@@ -246,3 +253,10 @@ def _options(function: Callable[..., Any]) -> list[str]:
 def _entries(entries: Iterable[Any]) -> str:
     rows = ([f"`{each.name}`", each.label, plain(each.summary), each.source] for each in entries)
     return markdown_table(["name", "label", "meaning", "source"], rows)
+
+
+if __name__ == "__main__":
+    for page in sorted(Path(__file__).parent.rglob("*.md")):
+        old = page.read_text(encoding="utf-8")
+        if (new := fill_in(old)) != old:
+            page.write_text(new, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A Sphinx extension: fills in what is made from the code, and refuses a site that loads files from other servers."""
+"""A Sphinx extension: refuses a site that loads files from other servers, and marks pages outside the contents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from generated import fill_in
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -14,10 +13,8 @@ ELSEWHERE = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=
 
 
 def prepare(_app: Sphinx, page: str, source: list[str]) -> None:
-    """Fills in what is made from the code; single results need no place in a table of contents."""
-    if page.startswith("docs/"):
-        source[0] = fill_in(source[0])
-    elif page.startswith("results/") and page != "results/README":
+    """Marks single results, which need no place in a table of contents."""
+    if page.startswith("results/") and page != "results/README":
         source[0] = f"---\norphan: true\n---\n\n{source[0]}"
 
 

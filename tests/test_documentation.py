@@ -221,13 +221,16 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 
 def test_what_is_made_from_the_code_has_its_place() -> None:
     made = generated()
-    marked = [name for page in PAGES for name in made.MARK.findall(page.read_text(encoding="utf-8"))]
+    marked = [name for page in PAGES for name in made.PART.findall(page.read_text(encoding="utf-8"))]
     assert set(marked) == set(made.PARTS)
     rows = re.findall(r"^\| `(\w+)` ", made.layers(), flags=re.MULTILINE)
     assert rows == [layer.name for layer in LAYERS]
-    assert "layers" in made.MARK.findall((DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8"))
+    assert "layers" in made.PART.findall((DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8"))
     for name, part in made.PARTS.items():
         assert part().strip(), name
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert made.fill_in(text) == text, f"{page.name} is out of date. Run: python docs/generated.py"
 
 
 def test_every_command_and_option_exists() -> None:

@@ -158,6 +158,7 @@ BAD = {
         "x = 1",
         "The plug-in b.py registers nothing. Decorate a function with @method, @metric, @model",
     ),
+    "advice": ("d.py", "raise ValueError('Set weights_only=False.')", "d.py cannot be loaded: ValueError. Correct"),
     "name": ("c.py", METHOD.replace("head_ft", "muda"), "ValueError: two methods are named 'muda'. Correct the file."),
 }
 

@@ -143,10 +143,12 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.py").write_text("def mine():\n    pass\n")
     (tmp_path / "bad.py").write_text("import nothing_of_this_name\n")
+    (tmp_path / "advice.py").write_text("raise ValueError('Set weights_only=False.')\n")
     for name, sentence in (
         ("own.py:make", "own.py has no function 'make', but mine"),
         ("none.py:make", "There is no file none.py"),
         ("bad.py:make", "bad.py cannot be loaded: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("advice.py:make", "advice.py cannot be loaded: ValueError. Correct it"),
         ("no_such_module:make", "no_such_module cannot be imported"),
         ("foldr:photos", "Did you mean 'folder:photos'"),
     ):

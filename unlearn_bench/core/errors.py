@@ -133,14 +133,24 @@ def unknown_name(kind: str, name: str, names: Iterable[str]) -> UnknownNameError
     return UnknownNameError(f"No {kind} named '{name}'.{did_you_mean(name, names)} Known: {', '.join(names)}.{own}")
 
 
-def reason_of(problem: BaseException) -> str:
-    """Returns the first line of an exception of other code, or its name where the line advises to load files unsafely.
+def reason_of(problem: BaseException, *, with_type: bool = False) -> str:
+    """Returns the first line of an exception of other code, without a final full stop, for a sentence of ours.
 
-    >>> reason_of(ValueError("no such layer"))
+    It is the name of the type where there is no message, or where the line advises to load files unsafely.
+
+    Args:
+        problem: the exception.
+        with_type: whether the type comes before the line, for code of the user, who knows the types.
+
+    >>> reason_of(ValueError("no such layer."))
     'no such layer'
-    >>> reason_of(ValueError("Weights only load failed. Set weights_only=False"))
+    >>> reason_of(KeyError("layer5"), with_type=True)
+    "KeyError: 'layer5'"
+    >>> reason_of(ValueError("Weights only load failed. Set weights_only=False"), with_type=True)
     'ValueError'
     """
-    text = str(problem)
-    unsafe = re.search(r"weights.only|safe_globals|allow_pickle|trust_remote_code", text, re.IGNORECASE)
-    return type(problem).__name__ if unsafe or not text.strip() else text.strip().splitlines()[0]
+    name, text = type(problem).__name__, str(problem).strip()
+    line = text.splitlines()[0].rstrip(".") if text else ""
+    if not line or re.search(r"weights.only|safe_globals|allow_pickle|trust_remote_code", text, re.IGNORECASE):
+        return name
+    return f"{name}: {line}" if with_type else line

@@ -11,13 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from unlearn_bench.core.errors import UserError
-
-
-def one_line(problem: BaseException) -> str:
-    """Returns an exception's type and the first line of its message."""
-    lines = str(problem).strip().splitlines()
-    return f"{type(problem).__name__}: {lines[0]}".rstrip(".") if lines else type(problem).__name__
+from unlearn_bench.core.errors import UserError, reason_of
 
 
 def load_function(source: str, function: str, error: type[UserError]) -> Callable[..., Any]:
@@ -39,7 +33,8 @@ def load_function(source: str, function: str, error: type[UserError]) -> Callabl
         module = load_module(source)
     except (Exception, SystemExit) as problem:  # code of others can raise anything
         what = "cannot be loaded" if is_file else "cannot be imported"
-        raise error(f"{source} {what}: {one_line(problem)}. Correct it, or give FILE.py:FUNCTION.") from problem
+        reason = reason_of(problem, with_type=True)
+        raise error(f"{source} {what}: {reason}. Correct it, or give FILE.py:FUNCTION.") from problem
     found = getattr(module, function, None)
     if not callable(found):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from unlearn_bench.core.errors import PluginError, PluginWarning, unknown_name
+from unlearn_bench.core.errors import PluginError, PluginWarning, reason_of, unknown_name
 from unlearn_bench.core.plugin_sources import sources_digest
 from unlearn_bench.core.renamed import new_name
 
@@ -160,7 +160,7 @@ class Registry(Generic[E]):
                     package_name = point.dist.name if point.dist else "unknown"
                     warnings.warn(
                         f"The plug-in '{point.name}' ({point.value}) of the package {package_name} is skipped: "
-                        f"{_reason(problem)}. {new_name(problem)}".rstrip(),
+                        f"{reason_of(problem, with_type=True)}. {new_name(problem)}".rstrip(),
                         PluginWarning,
                         stacklevel=2,
                     )
@@ -200,8 +200,8 @@ def load_plugin(file: Path, digest: str | None = None) -> None:
             exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as problem:
         del sys.modules[name]
-        advice = new_name(problem) or "Correct the file."
-        raise PluginError(f"The plug-in {file.name} cannot be loaded: {_reason(problem)}. {advice}") from problem
+        reason, advice = reason_of(problem, with_type=True), new_name(problem) or "Correct the file."
+        raise PluginError(f"The plug-in {file.name} cannot be loaded: {reason}. {advice}") from problem
     if _count() == before:
         raise PluginError(f"The plug-in {file.name} registers nothing. Decorate a function with {DECORATORS}.")
     _plugin_files[file] = content
@@ -248,9 +248,3 @@ def _all_or_nothing() -> Iterator[None]:
 
 def _count() -> int:
     return sum(len(registry._entries) for registry in _registries)
-
-
-def _reason(problem: BaseException) -> str:
-    return f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else 'no reason given'}".rstrip(
-        "."
-    )

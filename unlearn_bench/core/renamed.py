@@ -18,9 +18,10 @@ MODULES = {
     "unlearn_bench.logistic": "unlearn_bench.numerics.logistic",
     "unlearn_bench.options": "unlearn_bench.core.options",
     "unlearn_bench.outputs": "unlearn_bench.models.outputs",
-    "unlearn_bench.recipe": "unlearn_bench.training.recipe",
+    "unlearn_bench.recipe": "unlearn_bench.methods.recipe",
     "unlearn_bench.registry": "unlearn_bench.core.registry",
     "unlearn_bench.spec": "unlearn_bench.core.spec",
+    "unlearn_bench.training.recipe": "unlearn_bench.methods.recipe",
 }
 ARGUMENTS = {"moves": "trains", "alone": "without_reference", "settings": "scenarios"}
 ATTRIBUTES = {

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.errors import DataError, reason_of
 from unlearn_bench.core.memory import available_memory, in_gib
 from unlearn_bench.core.progress import Progress
 from unlearn_bench.core.sources import Reading
@@ -70,7 +70,7 @@ def decode(
         try:
             return _decoded(read(sources[position]), reading)
         except BROKEN as problem:
-            return reason_of(problem)
+            return why_unreadable(problem)
 
     with ThreadPoolExecutor() as pool:  # Pillow releases Python's lock while it decodes
         return assemble(
@@ -147,12 +147,12 @@ def to_pixels(image: Image.Image, reading: Reading) -> Decoded:
     return pixels, _is_grey(image)
 
 
-def reason_of(problem: Exception) -> str:
+def why_unreadable(problem: Exception) -> str:
     """Returns why an image cannot be read, in some words."""
     if isinstance(problem, UnidentifiedImageError):
         return "its format is unknown"  # Pillow's message contains only the address of an object
     of_system = problem.strerror if isinstance(problem, OSError) else None
-    return of_system or (str(problem).splitlines() or [type(problem).__name__])[0]
+    return of_system or reason_of(problem)
 
 
 def _decoded(content: bytes, reading: Reading | None) -> Decoded:

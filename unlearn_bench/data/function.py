@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from unlearn_bench.core.errors import DataError, did_you_mean
-from unlearn_bench.core.functions import load_function, one_line
+from unlearn_bench.core.errors import DataError, did_you_mean, reason_of
+from unlearn_bench.core.functions import load_function
 from unlearn_bench.core.sources import Reading, split_source
 from unlearn_bench.data import Location, Splits, dataset, datasets
-from unlearn_bench.data.decode import BROKEN, Decoded, assemble, reason_of, to_pixels
+from unlearn_bench.data.decode import BROKEN, Decoded, assemble, to_pixels, why_unreadable
 
 READ_TWICE = 4  # images of each split, to notice random augmentation
 OUTSIDE = 1e-3  # of the range from 0 to 1: rounding, not normalisation
@@ -69,7 +69,7 @@ def _made(source: str, name: str, path: str) -> Any:
     try:
         data = make()
     except (Exception, SystemExit) as problem:  # code of others can raise anything
-        raise DataError(f"{path} fails: {one_line(problem)}. Correct the function.") from problem
+        raise DataError(f"{path} fails: {reason_of(problem, with_type=True)}. Correct the function.") from problem
     if not isinstance(data, (tuple, list)) or len(data) != len(SPLITS):
         raise DataError(
             f"{path} returns {_kind(data)}, expected two data sets: for training and for test. Return both."
@@ -105,9 +105,9 @@ def _item(data: Any, split: int, position: int, location: Location) -> tuple[Dec
     try:
         item = data[split][position]
     except (OSError, SyntaxError) as problem:  # what Pillow raises on a broken file
-        return reason_of(problem), 0
+        return why_unreadable(problem), 0
     except (Exception, SystemExit) as problem:  # code of others can raise anything
-        raise DataError(f"{where} fails: {one_line(problem)}. Correct the data set.") from problem
+        raise DataError(f"{where} fails: {reason_of(problem, with_type=True)}. Correct the data set.") from problem
     if not isinstance(item, (tuple, list)) or len(item) != 2:
         raise DataError(f"{where} is {_kind(item)}, expected an image and its label. Return these two.")
     try:
@@ -119,7 +119,7 @@ def _item(data: Any, split: int, position: int, location: Location) -> tuple[Dec
     try:
         return to_pixels(_picture(item[0], where), Reading(location.reading.size)), label
     except BROKEN as problem:
-        return reason_of(problem), label
+        return why_unreadable(problem), label
 
 
 def _picture(image: Any, where: str) -> Image.Image:

@@ -18,12 +18,12 @@ from unlearn_bench.core.registry import Entry, Registry
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Batches, CropFlip, Normalise
 from unlearn_bench.data.passed_images import InputCheck
+from unlearn_bench.methods.recipe import Recipe
 from unlearn_bench.models import Classifier
 from unlearn_bench.models.outputs import Outputs, predict
 from unlearn_bench.training.loop import Loss, cross_entropy, learning_rates, scheduled, train_epoch
 from unlearn_bench.training.monitor import RunMonitor
 from unlearn_bench.training.pass_counter import count_passes
-from unlearn_bench.training.recipe import Recipe
 
 # The training data that a method declares, in the paper's symbols; it receives only these
 TrainSet = Literal["D", "D_r", "D'_r", "D_f", "D'_r ∪ D_f", "none"]

@@ -6,8 +6,7 @@ from pydantic import Field
 
 from unlearn_bench.core.options import Added, Search
 from unlearn_bench.data.batches import Fill, Flip
-from unlearn_bench.training.loop import OptimizerName
-from unlearn_bench.training.recipe import ScheduleName
+from unlearn_bench.training.loop import OptimizerName, ScheduleName
 
 Epochs = Annotated[int, Field(ge=1, le=10_000, description="passes over the data"), Search(1, 20)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="images in a mini-batch")]

@@ -1,7 +1,10 @@
-"""ResNet-18 for small images, with GroupNorm in place of BatchNorm."""
+"""ResNet-18 for small images, with any normalisation; registered with GroupNorm in place of BatchNorm."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import torch.nn.functional as F
@@ -26,39 +29,56 @@ class Conv3x3(nn.Conv2d):
         return super().forward(x)
 
 
+@dataclass(frozen=True)
+class Norm:
+    """The normalisation of a ResNet, and the names of its parts in a file of weights.
+
+    Attributes:
+        make: makes a normalisation of so many channels.
+        names: of the two normalisations and of the shortcut in a block.
+    """
+
+    make: Callable[[int], nn.Module]
+    names: tuple[str, str, str] = ("norm1", "norm2", "shortcut")
+
+
 class Block(nn.Module):
     """Two 3×3 convolutions and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, groups: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
+        self.norm = norm
         self.conv1 = Conv3x3(inputs, outputs, stride)
-        self.norm1 = nn.GroupNorm(groups, outputs)
+        self.add_module(norm.names[0], norm.make(outputs))
         self.conv2 = Conv3x3(outputs, outputs)
-        self.norm2 = nn.GroupNorm(groups, outputs)
-        self.shortcut = (
+        self.add_module(norm.names[1], norm.make(outputs))
+        self.add_module(
+            norm.names[2],
             nn.Identity()
             if stride == 1 and inputs == outputs
-            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.GroupNorm(groups, outputs))
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm.make(outputs)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns (N, outputs, H / stride, W / stride)."""
+        norm1, norm2, shortcut = (getattr(self, name) for name in self.norm.names)
         # in place: same numbers, 4 to 8 % faster at width 16, where memory traffic limits the speed
-        out = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        return F.relu(self.norm2(self.conv2(out)).add_(self.shortcut(x)), inplace=True)
+        out = F.relu(norm1(self.conv1(x)), inplace=True)
+        return F.relu(norm2(self.conv2(out)).add_(shortcut(x)), inplace=True)
 
 
 class ResNet(Classifier):
     """Four stages of two blocks. Every stage except the first halves the image and doubles the channels."""
 
-    def __init__(self, channels: int, classes: int, width: int, groups: int) -> None:
+    def __init__(self, channels: int, classes: int, width: int, norm: Norm) -> None:
         super().__init__()
+        self.norm = norm
         self.conv1 = Conv3x3(channels, width)
-        self.norm1 = nn.GroupNorm(groups, width)
-        self.layer1 = self._stage(width, width, 1, groups)
-        self.layer2 = self._stage(width, 2 * width, 2, groups)
-        self.layer3 = self._stage(2 * width, 4 * width, 2, groups)
-        self.layer4 = self._stage(4 * width, 8 * width, 2, groups)
+        self.add_module(norm.names[0], norm.make(width))
+        self.layer1 = self._stage(width, width, 1, norm)
+        self.layer2 = self._stage(width, 2 * width, 2, norm)
+        self.layer3 = self._stage(2 * width, 4 * width, 2, norm)
+        self.layer4 = self._stage(4 * width, 8 * width, 2, norm)
         self.head = nn.Linear(8 * width, classes)
         self.initialise(self)
 
@@ -73,12 +93,12 @@ class ResNet(Classifier):
         return self.layer4
 
     @staticmethod
-    def _stage(inputs: int, outputs: int, stride: int, groups: int) -> nn.Sequential:
-        return nn.Sequential(Block(inputs, outputs, stride, groups), Block(outputs, outputs, 1, groups))
+    def _stage(inputs: int, outputs: int, stride: int, norm: Norm) -> nn.Sequential:
+        return nn.Sequential(Block(inputs, outputs, stride, norm), Block(outputs, outputs, 1, norm))
 
     def features(self, x: Tensor) -> Tensor:
         """Returns (N, 8 · width): the output of the last stage, averaged over the image."""
-        out = F.relu(self.norm1(self.conv1(x)))
+        out = F.relu(getattr(self, self.norm.names[0])(self.conv1(x)))
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         return out.mean(dim=(2, 3))
 
@@ -110,4 +130,4 @@ def resnet18(
         raise OptionError(
             f"Option 'groups' of the model 'resnet18' is {groups}, expected a divisor of width, which is {width}."
         )
-    return ResNet(channels, classes, width, groups)
+    return ResNet(channels, classes, width, Norm(partial(nn.GroupNorm, groups)))

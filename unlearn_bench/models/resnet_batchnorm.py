@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlearn_bench.models import Classifier, draw_convolutions, model
-from unlearn_bench.models.resnet import Conv3x3
+from unlearn_bench.models import Classifier, model
+from unlearn_bench.models.resnet import Norm, ResNet
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -22,56 +22,7 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
-class BasicBlock(nn.Module):
-    """Two 3×3 convolutions and a shortcut; the names are torchvision's."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = Conv3x3(inputs, outputs, stride), BatchNorm(outputs)
-        self.conv2, self.bn2 = Conv3x3(outputs, outputs), BatchNorm(outputs)
-        self.downsample = (
-            nn.Identity()
-            if stride == 1 and inputs == outputs
-            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), BatchNorm(outputs))
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Returns (N, outputs, H / stride, W / stride)."""
-        out = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(out)) + self.downsample(x))
-
-
-class BatchNormResNet(Classifier):
-    """Four stages of two blocks. Every stage except the first halves the image and doubles the channels."""
-
-    def __init__(self, channels: int, classes: int, width: int) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = Conv3x3(channels, width), BatchNorm(width)
-        self.layer1 = self._stage(width, width, 1)
-        self.layer2 = self._stage(width, 2 * width, 2)
-        self.layer3 = self._stage(2 * width, 4 * width, 2)
-        self.layer4 = self._stage(4 * width, 8 * width, 2)
-        self.head = nn.Linear(8 * width, classes)
-        self.initialise(self)
-
-    @staticmethod
-    def initialise(part: nn.Module) -> None:
-        """Draws new convolutions, see :func:`unlearn_bench.models.draw_convolutions`."""
-        draw_convolutions(part)
-
-    @property
-    def last_stage(self) -> nn.Module:
-        """The fourth stage."""
-        return self.layer4
-
-    @staticmethod
-    def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1))
-
-    def features(self, x: Tensor) -> Tensor:
-        """Returns (N, 8 · width): the output of the last stage, averaged over the image."""
-        out = F.relu(self.bn1(self.conv1(x)))
-        return self.layer4(self.layer3(self.layer2(self.layer1(out)))).mean(dim=(2, 3))
+TORCHVISION = Norm(BatchNorm, ("bn1", "bn2", "downsample"))  # the names in its files of weights
 
 
 @model(label="ResNet-18 with BatchNorm", source="He et al. 2016")
@@ -90,4 +41,4 @@ def resnet18_bn(
         classes: K.
         width: channels of the first stage.
     """
-    return BatchNormResNet(channels, classes, width)
+    return ResNet(channels, classes, width, TORCHVISION)

@@ -1,4 +1,4 @@
-"""Evaluates the weights of a run: predicts once, then computes every metric; traces some metrics during a run."""
+"""Evaluates the outputs of a run: computes every metric; traces some metrics during a run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from collections.abc import Callable, Sequence
 import torch
 
 from unlearn_bench.core.errors import DivergedError
-from unlearn_bench.core.spec import digest_of
-from unlearn_bench.data import Dataset, ForgetSplit
-from unlearn_bench.data.batches import Normalise
 from unlearn_bench.metrics import Metric, metrics
-from unlearn_bench.models import Classifier, checkpoints
-from unlearn_bench.models.outputs import ModelOutputs, Predictions, arrange, counted, predict, predict_all
-from unlearn_bench.running.tasks import TRACED_METRICS, Task, method_data
-from unlearn_bench.store import Store
-from unlearn_bench.store.records import Counts, OutputsRecord
+from unlearn_bench.models import Classifier
+from unlearn_bench.models.outputs import ModelOutputs, counted
+from unlearn_bench.running.tasks import TRACED_METRICS
+from unlearn_bench.store.records import Counts
 from unlearn_bench.training.isolation import isolated
 from unlearn_bench.training.monitor import RunMonitor
 
@@ -46,51 +42,6 @@ def counts_of(outputs: ModelOutputs) -> dict[str, Counts]:
     """Returns how often the model predicts each class, see :class:`unlearn_bench.store.records.NewRun`."""
     predicted = {"retain": outputs.test_retain, "forget": outputs.forget, "triggered": outputs.triggered}
     return {name: counted(part) for name, part in predicted.items() if part is not None}
-
-
-def outputs_of_trial(network: Classifier, task: Task, split: ForgetSplit, normalise: Normalise) -> ModelOutputs:
-    """Returns the outputs of a tuning trial: on the images held out of D_f and D'_r, which replace the test images."""
-    data = method_data(task, split)
-    retain, forget, held_retain = (
-        predict(network, images, normalise) for images in (data.seen_retain, data.held_forget, data.held_retain)
-    )
-    return ModelOutputs(retain=retain, forget=forget, test_retain=held_retain, test_forget=forget)
-
-
-def stored_outputs(
-    network: Classifier,
-    weights: str,
-    dataset: Dataset,
-    split: ForgetSplit,
-    normalise: Normalise,
-    store: Store,
-    revision: str = "",
-) -> tuple[ModelOutputs, OutputsRecord]:
-    """Returns the outputs on every split: from their file if it is intact, else computed in one pass and written.
-
-    The file holds float32, so that a metric reads the same numbers from the file as from the pass.
-
-    Args:
-        network: the network, with the weights of that digest.
-        weights: digest of the weights.
-        dataset: the images to predict, except those that the split changed.
-        split: the division into forget set and retain set.
-        normalise: maps uint8 pixels to the network's input.
-        store: records where the files are.
-        revision: revision of the architecture, because another one can give other outputs for equal weights; empty for
-            a built-in architecture of version 1.
-    """
-    images = split.digest if split.triggered is not None else ""
-    parts = [part for part in (network.preparation, revision) if part]
-    key = digest_of(["outputs", weights, dataset.digest, images, *parts])
-    record = store.outputs(key)
-    if record is not None:
-        tensors = checkpoints.read(store.outputs_folder / record.file, record.file_digest, dataset.test.labels.device)
-        if tensors is not None:
-            return arrange(Predictions.from_tensors(tensors), split), record
-    predictions = predict_all(network, dataset.test, split, normalise)
-    file, digest = checkpoints.write(predictions.to_tensors(), store.outputs_folder, key)
-    return arrange(predictions, split), OutputsRecord(key, file, digest)
 
 
 def trace(

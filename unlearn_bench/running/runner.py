@@ -18,15 +18,15 @@ from unlearn_bench.core.renamed import new_name
 from unlearn_bench.core.spec import RunSpec
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.data.passed_images import unwatched
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build, checkpoints, disturb, weights_digest
-from unlearn_bench.models.outputs import ModelOutputs, arrange, predict_all
-from unlearn_bench.running.evaluation import counts_of, measure, outputs_of_trial, stored_outputs, trace
+from unlearn_bench.models.outputs import ModelOutputs
+from unlearn_bench.running.evaluation import counts_of, measure, trace
 from unlearn_bench.running.guards import Guard
 from unlearn_bench.running.guards.paths import forbidden_paths
 from unlearn_bench.running.guards.recorded import check_recorded
+from unlearn_bench.running.outputs import outputs_of_run, outputs_on_the_way
 from unlearn_bench.running.tasks import Task, measured, method_data
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import (
@@ -81,7 +81,10 @@ class Runner:
             try:
                 network, model = self.weights(task, split, monitor)
                 started = time.perf_counter()
-                outputs, outputs_record = self._outputs(network, model, task, split)
+                normalise = self.normalise_for(network)
+                outputs, outputs_record = outputs_of_run(
+                    network, model, task, self.dataset, split, normalise, self.store
+                )
                 values, predicted = measure(outputs, measured(task.spec.experiment)), counts_of(outputs)
                 seconds = time.perf_counter() - started
             except UserError:
@@ -174,8 +177,7 @@ class Runner:
             return lambda _network: None
 
         def test(network: Classifier) -> ModelOutputs:
-            with unwatched():
-                return arrange(predict_all(network, self.dataset.test, split, self.normalise_for(network)), split)
+            return outputs_on_the_way(network, self.dataset, split, self.normalise_for(network))
 
         return trace(monitor, every, self._untrained(task.spec), test)
 
@@ -227,73 +229,3 @@ class Runner:
             side=self.dataset.side,
         ).to(self.device)
 
-    def _outputs(
-        self, network: Classifier, model: ModelRecord, task: Task, split: ForgetSplit
-    ) -> tuple[ModelOutputs, OutputsRecord | None]:
-        """Returns the outputs that the metrics read, and the record of their file; a trial has none."""
-        if task.spec.experiment.is_trial or model.weights_digest is None:
-            return outputs_of_trial(network, task, split, self.normalise_for(network)), None
-        normalise, revision = self.normalise_for(network), task.spec.revisions.get("model", "")
-        return stored_outputs(network, model.weights_digest, self.dataset, split, normalise, self.store, revision)
-
-    def _read(self, network: Classifier, record: ModelRecord) -> bool:
-        if record.file is None or record.file_digest is None:
-            return False
-        return checkpoints.read_weights(network, self.store.models_folder / record.file, record.file_digest)
-
-    def _new_run(
-        self,
-        task: Task,
-        split: ForgetSplit,
-        model: ModelRecord | None,
-        values: dict[str, float],
-        status: Status,
-        error: str | None,
-    ) -> NewRun:
-        method, data, spec = task.method, self.dataset, task.spec
-        base = spec.experiment.recipe if method.from_scratch else {}
-        return NewRun(
-            spec=spec,
-            profile=task.profile,
-            status=status,
-            error=error,
-            changed_options=changed(method.function, spec.options, base),
-            dataset=DatasetRecord(
-                digest=data.digest,
-                name=data.name,
-                train_images=len(data.train),
-                test_images=data.test_images,
-                shape="×".join(str(side) for side in data.train.pixels.shape[1:]),
-                classes=data.classes,
-                fine_classes=data.fine_classes,
-            ),
-            forget_images=len(split.forget),
-            method=MethodRecord(
-                name=method.name,
-                label=method.label,
-                train_set=method.train_set,
-                source=method.source,
-                is_reference=method.from_scratch,
-                origin=method.origin,
-                is_cheat=method.is_cheat,
-                makes_inputs=method.makes_inputs,
-            ),
-            metrics=tuple(
-                MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in measured(spec.experiment)
-            ),
-            values=values,
-            model=model,
-            environment=Environment(
-                code_version=environment.code_version(),
-                packages=environment.packages(),
-                machine=machine(),
-                device=describe_device(self.device),
-            ),
-            evaluation_seconds=0.0,
-            forget_members=np.packbits(split.is_forget.numpy()).tobytes(),
-        )
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
-from unlearn_bench.core.errors import StoreError
+from unlearn_bench.core.errors import StoreError, reason_of
 from unlearn_bench.core.spec import HASHED_NAMES, RunSpec
 from unlearn_bench.store.records import (
     DatasetRecord,
@@ -77,7 +77,7 @@ def read_runs(file: Path) -> Iterable[tuple[NewRun, tuple[datetime, datetime]]]:
         try:
             yield _run(row)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as problem:
-            reason = f"{type(problem).__name__}: {problem}".splitlines()[0]
+            reason = reason_of(problem, with_type=True)
             raise StoreError(
                 f"{file.name}, run {number}: `export` does not write this ({reason}). Nothing was imported."
             ) from None

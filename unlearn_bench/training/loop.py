@@ -17,6 +17,7 @@ from unlearn_bench.training.monitor import RunMonitor
 
 Loss = Callable[[Classifier, Tensor, Tensor], Tensor]
 OptimizerName = Literal["sgd", "adam"]
+ScheduleName = Literal["constant", "triangular"]
 
 
 def cross_entropy(network: Classifier, x: Tensor, y: Tensor, label_smoothing: float = 0.0) -> Tensor:

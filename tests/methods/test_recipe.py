@@ -1,6 +1,6 @@
 """Recipes of training as data: each part against an independent reference, and old experiments keep their identity."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from torch import Tensor
 from unlearn_bench.config.benchmarks import Row, load
 from unlearn_bench.config.selection import Choice, select
 from unlearn_bench.core.errors import ConfigError, OptionError
-from unlearn_bench.core.options import complete, identity
+from unlearn_bench.core.options import complete, describe, identity
 from unlearn_bench.core.spec import RunSpec
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Batches, CropFlip, Normalise
 from unlearn_bench.methods import UnlearningProblem, methods
+from unlearn_bench.methods.recipe import Recipe
 from unlearn_bench.models import build
 from unlearn_bench.models.airbench import whitening_filters
 from unlearn_bench.report.bench import Bench
@@ -73,6 +74,14 @@ MODELS = {
 @pytest.mark.parametrize(("profile", "key"), EXPERIMENTS.items())
 def test_older_experiments_keep_their_keys(profile: str, key: str) -> None:
     assert select(load(SHIPPED), Choice(profile=profile)).experiment.key == key
+
+
+def test_the_reference_methods_have_the_fields_of_a_recipe_as_options() -> None:
+    written = {field.name: field.default for field in fields(Recipe)}
+    for name in ("original", "retrained"):
+        assert {option.name: option.default for option in describe(methods.get(name).function)} == written
+        with pytest.raises(OptionError, match=f"The method '{name}' has no option 'epoch'. Did you mean 'epochs'?"):
+            complete(methods.get(name).function, {"epoch": 1}, f"method '{name}'")
 
 
 def spec_of(profile: str, name: str) -> RunSpec:
