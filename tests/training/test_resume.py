@@ -1,24 +1,30 @@
 """A training that is interrupted and goes on has the bits of one that is not."""
 
+import io
+import itertools
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from support.benchmark import make_problem
-from torch import Tensor
+from torch import Tensor, nn
 
+from unlearn_bench.core.errors import FileError
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build
-from unlearn_bench.store.trainings import TrainingFile
+from unlearn_bench.store.trainings import TrainingFile, read_header
+from unlearn_bench.training import resume
 from unlearn_bench.training.monitor import RunMonitor
 from unlearn_bench.training.resume import SavedTraining
 
-OPTIONS = {"epochs": 4, "batch_size": 10, "lr": 0.1}  # 3 steps an epoch on 24 images
+STEPS = 12  # 3 an epoch, on 24 images
+OPTIONS = {"epochs": 4, "batch_size": 10, "lr": 0.1}
 FAST = {
     "momentum": 0.9,
     "nesterov": True,
@@ -30,90 +36,273 @@ FAST = {
     "flip": "alternate",
 }
 RECIPES = {
-    "the paper's": ({}, "none", torch.float32),
+    "paper": ({}, "none", torch.float32),
     "fast": (FAST, "crop_flip", torch.bfloat16),
-    "Adam": ({"optimizer": "adam", "decay": 0.9}, "crop_flip", torch.float32),
+    "dropout": ({"optimizer": "adam", "decay": 0.9}, "crop_flip", torch.float32),
 }
 
 
-@dataclass
-class Seen:
-    """What watches a run in these tests: nothing."""
+class Dropout(Classifier):
+    """Draws from the global generator, and counts its passes in a buffer that checkpoints leave out."""
 
-    state_: dict[str, Any] = field(default_factory=dict)
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_stage_ = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(16, 10)
+        self.register_buffer("passes", torch.zeros(()), persistent=False)
+
+    @property
+    def last_stage(self) -> nn.Module:
+        return self.last_stage_
+
+    def features(self, x: Tensor) -> Tensor:
+        self.passes += 1.0
+        return self.last_stage_(x) * (1 + 0.1 * self.passes.sqrt())
+
+
+def network_of(recipe: str) -> Classifier:
+    if recipe == "dropout":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(7)
+            return Dropout()
+    wide = {"name": "airbench", "width": 8, "deep_width": 16, "group_size": 4, "norm": "batch"}
+    narrow = {"name": "resnet18", "width": 4, "groups": 2}
+    return build(wide if recipe == "fast" else narrow, channels=1, classes=10, seed=7)
+
+
+@dataclass
+class Watcher:
+    """Watches a run: what it saw is saved too."""
+
+    seen: dict[str, Any] = field(default_factory=dict)
+    is_paused: bool = False
 
     @contextmanager
     def paused(self) -> Iterator[None]:
+        self.is_paused = True
         yield
+        self.is_paused = False
 
     def state(self) -> dict[str, Any]:
-        return self.state_
+        return dict(self.seen)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.state_ = dict(state)
+        self.seen = dict(state)
 
 
-class Stop(KeyboardInterrupt):
-    """Ctrl-C in the middle of a training."""
+class Ended(NamedTuple):
+    """What a training leaves."""
 
-
-def network_of(name: str) -> Classifier:
-    wide = {"width": 32, "deep_width": 64, "group_size": 16, "norm": "batch"}
-    description = {"name": "airbench", **wide} if name == "fast" else {"name": "resnet18", "width": 4, "groups": 2}
-    return build(description, channels=1, classes=10, seed=7).eval().requires_grad_(False)
+    weights: dict[str, Tensor]
+    counters: tuple[int, ...]
+    curves: list[tuple[int, str, float]]
 
 
 class Training:
-    """Trains the original model of a recipe, as often as it is interrupted."""
+    """Trains the original model, as often as it is interrupted."""
 
-    def __init__(self, problem: UnlearningProblem, folder: Path, recipe: str) -> None:
+    def __init__(self, problem: UnlearningProblem, file: TrainingFile, recipe: str) -> None:
         options, augment, precision = RECIPES[recipe]
         self.options = {**OPTIONS, **options}
         self.problem = replace(problem, augment=augment, precision=precision)
-        self.recipe, self.folder = recipe, folder
+        self.recipe, self.file = recipe, file
+        self.watcher = Watcher()
+        self.monitor = RunMonitor()
         self.said: list[str] = []
         self.steps: list[int] = []
-        self.made_with = {"torch": "2"}
+        self.each_step: Callable[[], object] = int
 
-    @property
-    def file(self) -> TrainingFile:
-        return TrainingFile(self.folder, "k", "original", self.made_with)
-
-    def run(self, stop: int | None = None, saved: bool = True, every: float = 0.0) -> tuple[dict[str, Tensor], Any]:
+    def run(self, stop: int | None = None, saved: bool = True, every: float = 0.0) -> Ended:
         def progress(_task: str, done: int, _total: int) -> None:
             self.steps.append(done)
+            self.each_step()
             if done == stop:
-                raise Stop
+                raise KeyboardInterrupt
 
-        monitor = RunMonitor(progress=progress, say=self.said.append)
-        keep = SavedTraining(self.file, monitor, Seen(), every) if saved else None
-        problem = replace(self.problem, original=network_of(self.recipe), monitor=monitor, saved=keep)
+        monitor = self.monitor = RunMonitor(progress=progress, say=self.said.append)
+        monitor.start_clock()
+        keep = SavedTraining(self.file, monitor, self.watcher, every) if saved else None
+        original = network_of(self.recipe).eval().requires_grad_(False)
+        problem = replace(self.problem, original=original, monitor=monitor, saved=keep)
         network = methods.get("original").unlearn(problem, self.options)
-        counters = (monitor.samples_seen, monitor.forward_images, monitor.backward_images, monitor.steps)
-        curves = [point for point in monitor.curves if point[1] != "resumed"]
-        return network.state_dict(), (counters, monitor.planned_steps, curves)
+        counters = (monitor.samples_seen, monitor.forward_images, monitor.backward_images, monitor.planned_steps)
+        return Ended(network.state_dict(), counters, [point for point in monitor.curves if point[1] != "resumed"])
+
+    def interrupt(self, step: int) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            self.run(step)
 
 
 @pytest.fixture
-def training(digits: Dataset, split: ForgetSplit, tmp_path: Path) -> Callable[[str], Training]:
-    return lambda recipe: Training(make_problem(digits, split), tmp_path, recipe)
+def training(digits: Dataset, split: ForgetSplit, tmp_path: Path) -> Callable[..., Training]:
+    def make(recipe: str = "paper", torch_version: str = "2") -> Training:
+        file = TrainingFile(tmp_path, "key", "original", {"torch": torch_version})
+        return Training(make_problem(digits, split), file, recipe)
+
+    return make
 
 
-def assert_same(first: tuple[dict[str, Tensor], Any], second: tuple[dict[str, Tensor], Any]) -> None:
-    assert first[1] == second[1]
-    assert first[0].keys() == second[0].keys()
-    for name, value in first[0].items():
-        assert torch.equal(value, second[0][name]), name
+def assert_same(found: Ended, expected: Ended) -> None:
+    assert (found.counters, found.curves) == (expected.counters, expected.curves)
+    assert found.weights.keys() == expected.weights.keys()
+    for name, value in found.weights.items():
+        assert torch.equal(value, expected.weights[name]), name
 
 
+@pytest.mark.parametrize("stops", [(2,), (4, 9), (STEPS,)], ids=str)
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("stops", [(2,), (4, 5), (7, 10), (13,)], ids=str)
-def test_it_ends_with_the_same_bits(recipe: str, stops: tuple[int, ...], training: Callable[[str], Training]) -> None:
-    """Interrupted before step 2, in the middle of epochs, twice, after an epoch's last step, never."""
+def test_it_ends_with_the_same_bits(recipe: str, stops: tuple[int, ...], training: Callable[..., Training]) -> None:
+    """Interrupted in the middle of an epoch; after an epoch, and once more; before the last step."""
     interrupted = training(recipe)
     for stop in stops:
-        with pytest.raises(Stop) if stop <= 12 else contextmanager(lambda: iter([None]))():
-            interrupted.run(stop)
-    torch.rand(3)  # the global generator is another one in another process
-    found = interrupted.run()
-    assert_same(found, training(recipe).run(saved=False))
+        interrupted.interrupt(stop)
+    assert_same(interrupted.run(), training(recipe).run(saved=False))
+    ends = (0, *(stop - 1 for stop in stops), STEPS)
+    assert interrupted.steps == [
+        step for begin, end in zip(ends, (*stops, STEPS), strict=False) for step in range(begin + 1, end + 1)
+    ]
+    assert interrupted.said == [f"original: goes on from step {stop - 1} of 12." for stop in stops]
+    resumed = [point for point in interrupted.monitor.curves if point[1] == "resumed"]
+    assert resumed == [(stop - 1, "resumed", float(number)) for number, stop in enumerate(stops, 1)]
+
+
+def test_a_saved_state_after_the_last_step_of_an_epoch_and_of_the_training(training: Callable[..., Training]) -> None:
+    """The mean loss of the epoch is not recorded yet."""
+    expected = training().run(saved=False)
+    for save in (3, STEPS):
+        one = training()
+        one.file.path.unlink(missing_ok=True)
+        one.interrupt(save + 1) if save < STEPS else one.run()
+        again = training()
+        assert_same(again.run(), expected)
+        assert again.steps == list(range(save + 1, STEPS + 1))
+
+
+def test_what_watches_the_run_and_the_time_go_on_too(
+    training: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(resume.time, "perf_counter", lambda: clock[0])
+    first, second = training(), training()
+    first.watcher.seen = {"opened": ["a file"]}
+    for one in (first, second):
+        one.each_step = lambda: clock.__setitem__(0, clock[0] + 10.0)
+    first.interrupt(6)
+    clock[0] += 1000.0  # nobody trains
+    second.run()
+    assert second.monitor.elapsed() == 10.0 * STEPS
+    assert second.watcher.seen == {"opened": ["a file"]}
+    assert not second.watcher.is_paused
+
+
+def damaged(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def of_another_format(file: Path) -> None:
+    file.write_bytes(file.read_bytes().replace(b'"format":1', b'"format":2'))
+
+
+def without_a_part(file: Path) -> None:
+    rewrite(file, lambda state: state.pop("monitor"))
+
+
+def of_another_network(file: Path) -> None:
+    rewrite(file, lambda state: state.update(network={name: value[:1] for name, value in state["network"].items()}))
+
+
+def with_code(file: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> Any:
+            return Path.touch, (file.with_name("attacked"),)
+
+    content = io.BytesIO()
+    torch.save({"network": Attack()}, content, pickle_module=pickle)
+    TrainingFile(file.parent, file.stem, "original", {"torch": "2"}).write(content.getvalue(), 1, 2)
+
+
+def rewrite(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    line = TrainingFile(file.parent, file.stem, "original", {"torch": "2"})
+    state = torch.load(io.BytesIO(line.read() or b""), weights_only=True)
+    change(state)
+    content = io.BytesIO()
+    torch.save(state, content)
+    line.write(content.getvalue(), 5, 12)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [damaged, empty, of_another_format, without_a_part, of_another_network, with_code],
+    ids=lambda f: f.__name__,
+)
+def test_a_file_that_does_not_fit_is_not_used(fault: Callable[[Path], None], training: Callable[..., Training]) -> None:
+    first = training("dropout")
+    first.interrupt(6)
+    fault(first.file.path)
+    second = training("dropout")
+    assert_same(second.run(), training("dropout").run(saved=False))
+    assert second.steps == list(range(1, STEPS + 1))
+    (said,) = second.said
+    assert said.startswith("original: starts from its first step, because ")
+    assert "weights_only" not in said
+    assert not first.file.path.with_name("attacked").exists()
+
+
+def test_another_version_starts_anew_and_says_why(training: Callable[..., Training]) -> None:
+    training().interrupt(6)
+    other = training(torch_version="3")
+    other.run()
+    assert other.said == ["original: starts from its first step, because it was saved with another torch: 2, now 3."]
+    assert other.steps[0] == 1
+
+
+def test_a_full_disk_does_not_end_the_training(
+    training: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise FileError("No space left on device.")
+
+    monkeypatch.setattr(TrainingFile, "write", full)
+    one = training()
+    assert_same(one.run(), training().run(saved=False))
+    assert one.said == ["original: its progress is not saved, and the training goes on. No space left on device."]
+
+
+def test_it_is_saved_at_most_once_a_minute_and_seldom_on_a_slow_disk(
+    training: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, saved = [0.0], list[float]()
+
+    def write(_file: TrainingFile, _content: bytes, step: int, _steps: int) -> None:
+        saved.append(clock[0])
+        clock[0] += 2.0  # seconds that a slow disk takes
+
+    def tick() -> float:
+        clock[0] += 5.0
+        return clock[0]
+
+    monkeypatch.setattr(TrainingFile, "write", write)
+    monkeypatch.setattr(resume.time, "monotonic", tick)
+    monkeypatch.setattr(resume.time, "perf_counter", lambda: clock[0])
+    one = training()
+    one.options["epochs"] = 40
+    one.run(every=60.0)
+    assert saved[0] == pytest.approx(65, abs=10)
+    assert min(b - a for a, b in itertools.pairwise(saved)) >= 2.0 / resume.LARGEST_SHARE
+    assert one.monitor.saving_seconds >= 2.0 * len(saved)
+
+
+def test_only_the_first_training_of_a_run_is_saved(training: Callable[..., Training]) -> None:
+    one, original = training(), methods.get("original")
+    monitor = RunMonitor()
+    keep = SavedTraining(one.file, monitor, Watcher(), 0.0)
+    problem = replace(one.problem, original=network_of("paper"), monitor=monitor, saved=keep)
+    original.unlearn(problem, one.options)
+    header = read_header(one.file.path)
+    assert header is not None and (header.step, header.steps) == (STEPS, STEPS)
+    original.unlearn(problem, one.options)
+    assert read_header(one.file.path) == header
