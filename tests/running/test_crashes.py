@@ -114,7 +114,9 @@ def test_a_training_that_is_killed_goes_on_in_the_middle(home: Path) -> None:
     (home / "benchmarks.yaml").write_text(SMALL.replace("epochs: 3", "epochs: 12"))
     words = ("run", "--method", "original", "--forget", "1", "--workers", "1")
     process = start(home, *words, UNLEARN_BENCH_SAVE_SECONDS="0")
+    deadline = time.monotonic() + 120
     while not list((home / "runs").glob("models/*.training")):
+        assert time.monotonic() < deadline, "nothing was saved"
         time.sleep(0.01)
     process.kill()
     process.communicate()

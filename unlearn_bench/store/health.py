@@ -118,8 +118,12 @@ def is_in_use(store: Store) -> bool:
 
 
 def tidy(store: Store) -> None:
-    """Removes unfinished files and leases of processes of this machine that were killed."""
-    for file in half_written(store):
+    """Removes unfinished files and leases of processes of this machine that were killed.
+
+    A saved training is removed only if its model is recorded.
+    """
+    ended = [training.file for training in unfinished_trainings(store) if training.is_recorded]
+    for file in (*half_written(store), *ended):
         with contextlib.suppress(OSError):  # a file of another user, in a shared folder
             file.unlink(missing_ok=True)
     if dead := dead_leases(store):
