@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow  # whole commands, killed and begun again
 DONE = re.compile(r"\[\d+/\d+\] (.*): done")
 
 
-def start(home: Path, *words: str, database: str = "runs") -> Command:
-    return Command(*words, "--db", f"sqlite:///{home / database / 'runs.sqlite'}", folder=home)
+def start(home: Path, *words: str, database: str = "runs", **environment: str) -> Command:
+    return Command(*words, "--db", f"sqlite:///{home / database / 'runs.sqlite'}", folder=home, **environment)
 
 
 def values(home: Path, database: str = "runs") -> dict[str, dict[str, float]]:
@@ -64,7 +64,7 @@ def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_numbers(
         table += 1
         database, said = f"killed-{table}", Counter[str]()
         while True:
-            process = start(home, *words, database=database)
+            process = start(home, *words, database=database, UNLEARN_BENCH_SAVE_SECONDS="0")
             try:
                 _, errors = process.communicate(timeout=moments.uniform(*shares) * wall if kills < times else None)
                 ended = process.returncode
@@ -107,6 +107,26 @@ def test_eight_processes_share_a_hundred_runs_and_three_are_killed(home: Path) -
     assert set(said.values()) == {1}, "each run is made once"
     # of a killed process, a run may be recorded that it had no time to tell of
     assert runs - killed <= len(said) <= runs
+    assert_whole(home)
+
+
+def test_a_training_that_is_killed_goes_on_in_the_middle(home: Path) -> None:
+    (home / "benchmarks.yaml").write_text(SMALL.replace("epochs: 3", "epochs: 12"))
+    words = ("run", "--method", "original", "--forget", "1", "--workers", "1")
+    process = start(home, *words, UNLEARN_BENCH_SAVE_SECONDS="0")
+    deadline = time.monotonic() + 120
+    while not list((home / "runs").glob("models/*.training")):
+        assert time.monotonic() < deadline, "nothing was saved"
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert values(home) == {}
+    _, errors = (second := start(home, *words)).communicate()
+    assert second.returncode == 0, errors
+    assert re.search(r"original, digits, forget 1, seed 0: goes on from step \d+ of 180\.", errors)
+    assert start(home, *words, database="whole").wait() == 0
+    assert values(home) == values(home, "whole")
+    assert not list((home / "runs").glob("models/*.training"))
     assert_whole(home)
 
 

@@ -132,6 +132,7 @@ def _files(store: Store) -> Iterator[Finding]:
         yield Finding("files", "ok", f"{len(named) - len(missing)} checkpoints and outputs, all with their SHA-256")
     for file in health.half_written(store):
         yield Finding("files", "wrong", f"{file} was not written completely", "--fix deletes it.", file.unlink)
+    yield from _trainings(store)
     unnamed = health.unnamed_files(store)
     if unnamed and in_use:
         yield Finding("files", "note", f"{len(unnamed)} files belong to no run; another process is running")
@@ -141,6 +142,21 @@ def _files(store: Store) -> Iterator[Finding]:
         for file in unnamed:
             remedy = "No run uses it; --fix deletes it."
             yield Finding("files", "wrong", f"{file} belongs to no run", remedy, file.unlink)
+
+
+def _trainings(store: Store) -> Iterator[Finding]:
+    """Yields the saved states of interrupted trainings. Only those from which no training goes on are deleted."""
+    for file, header, is_recorded in health.unfinished_trainings(store):
+        size = f"{file.stat().st_size / 2**20:.1f} MiB"
+        if header is None or is_recorded:
+            reason = "whose model is recorded" if is_recorded else "that is damaged or of another version"
+            text = f"{file} ({size}) is the state of a training {reason}"
+            yield Finding("files", "wrong", text, "--fix deletes it.", partial(file.unlink, missing_ok=True))
+            continue
+        text = (
+            f"{file} ({size}) is the state of {header.title!r}, interrupted at step {header.step:,} of {header.steps:,}"
+        )
+        yield Finding("files", "note", text, "The same command goes on from it; delete it if you do not want to.")
 
 
 def _data_sets(benchmarks: Benchmarks, data: Path, progress: Progress) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ class Watch:
         self.console = Console(stderr=True)
         self._bars: Progress | None = None
         self._ids: dict[str, TaskID] = {}
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, int]] = {}  # time of the first call of a task, and what was done by then
         self._last_line: dict[str, float] = {}
         self._done: dict[str, int] = {}
 
@@ -60,18 +60,18 @@ class Watch:
         """Shows that ``done`` of ``total`` units of ``task`` are done."""
         now = time.monotonic()
         if done < self._done.get(task, 0):  # another run with the same title started
-            self._started[task] = self._last_line[task] = now
+            self._started[task], self._last_line[task] = (now, done), now
         self._done[task] = done
-        started = self._started.setdefault(task, now)
+        started, before = self._started.setdefault(task, (now, done))
         if self._bars:
             if task not in self._ids:
-                self._ids[task] = self._bars.add_task(task, total=total)
+                self._ids[task] = self._bars.add_task(task, total=total, completed=done)
             self._bars.update(self._ids[task], completed=done, total=total)
             if done >= total:
                 self._bars.remove_task(self._ids.pop(task))
         elif now - self._last_line.setdefault(task, started) > LINE_EVERY_SECONDS and done < total:
             self._last_line[task] = now
-            left = (now - started) / max(done, 1) * (total - done)
+            left = (now - started) / max(done - before, 1) * (total - done)
             self.say(f"{task}: {done} of {total}, about {left:.0f} s left")
 
     def say(self, line: str) -> None:

@@ -6,9 +6,9 @@ Random numbers come from a seeded CPU generator, so that a GPU sees the same ima
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +90,9 @@ class Batches:
         self.crop_flip = crop_flip
         self.generator = torch.Generator().manual_seed(seed)
         self._mirrored: Tensor | None = None  # (N,) bool, of the latest epoch, if flips alternate
+        self._order: Tensor | None = None  # (N,) int64, of the latest epoch
+        self._drawn_batches = 0  # of the latest epoch
+        self._continues = False  # whether the next iteration goes on with the latest epoch
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -98,9 +101,14 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (inputs (B, C, H, W) float32, labels (B,) int64)."""
         device = self.images.labels.device
-        mirrored = self._next_mirrored() if self.augment == "crop_flip" and self.crop_flip.flip == "alternate" else None
-        order = torch.randperm(len(self.images), generator=self.generator)
-        for index in order.split(self.batch_size):
+        if self._order is None or not self._continues:
+            if self.augment == "crop_flip" and self.crop_flip.flip == "alternate":
+                self._next_mirrored()
+            self._order, self._drawn_batches = torch.randperm(len(self.images), generator=self.generator), 0
+        self._continues = False
+        order, mirrored, begin = self._order, self._mirrored, self._drawn_batches
+        for number, index in enumerate(order.split(self.batch_size)[begin:], begin + 1):
+            self._drawn_batches = number
             batch = self.images[_to_device(index, device)]
             pixels = batch.pixels
             if self.augment == "crop_flip":
@@ -112,13 +120,27 @@ class Batches:
                 self.augmented(batch.pixels, x)
             yield x, batch.labels
 
-    def _next_mirrored(self) -> Tensor:
-        """Returns which images the next epoch mirrors: a random half first, then the other half, in turn."""
+    def state(self) -> dict[str, Any]:
+        """Returns the state after the batch that was drawn last: of the generator and of the latest epoch."""
+        return {
+            "generator": self.generator.get_state(),
+            "order": self._order,
+            "mirrored": self._mirrored,
+            "drawn_batches": self._drawn_batches,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Makes the next iteration yield the batches that follow the one after which ``state`` was taken."""
+        self.generator.set_state(state["generator"])
+        self._order, self._mirrored = state["order"], state["mirrored"]
+        self._drawn_batches, self._continues = state["drawn_batches"], True
+
+    def _next_mirrored(self) -> None:
+        """Chooses which images the next epoch mirrors: a random half first, then the other half, in turn."""
         if self._mirrored is None:
             self._mirrored = torch.rand(len(self.images), generator=self.generator) < 0.5
         else:
             self._mirrored = ~self._mirrored
-        return self._mirrored
 
 
 def crop_flip(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -127,6 +127,16 @@ class InputCheck:
         """Returns the number of passed rows that belong to no allowed image."""
         self._compare()
         return self._misshapen + int(self._unknown)
+
+    def state(self) -> dict[str, int]:
+        """Returns the numbers of rows that passed, and of those that belong to no allowed image."""
+        return {"rows": self.rows, "unknown": self.unknown_rows()}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Sets these numbers, in place of those of the rows that passed so far."""
+        self.rows, self._misshapen = int(state["rows"]), int(state["unknown"])
+        self._unknown.zero_()
+        self._passed, self._waiting = [], 0
 
     def _add(self, hashes: Tensor) -> None:
         self._passed.append(hashes)

@@ -24,6 +24,7 @@ from unlearn_bench.models.outputs import Outputs, predict
 from unlearn_bench.training.loop import Loss, cross_entropy, learning_rates, scheduled, train_epoch
 from unlearn_bench.training.monitor import RunMonitor
 from unlearn_bench.training.pass_counter import count_passes
+from unlearn_bench.training.resume import Begun, SavedTraining
 
 # The training data that a method declares, in the paper's symbols; it receives only these
 TrainSet = Literal["D", "D_r", "D'_r", "D_f", "D'_r ∪ D_f", "none"]
@@ -49,6 +50,7 @@ class UnlearningProblem:
             this share, so that an epoch has as many steps as in the run without held-out images.
         monitor: counters and curves of the run.
         inputs: compares the inputs of networks with the images of the problem; None for no comparison.
+        saved: keeps the progress of :meth:`train`, from which an interrupted run goes on; None to keep none.
     """
 
     original: Classifier
@@ -62,6 +64,7 @@ class UnlearningProblem:
     held_out: float = 0.0
     monitor: RunMonitor = field(default_factory=RunMonitor)
     inputs: InputCheck | None = None
+    saved: SavedTraining | None = None
 
     def copy_of_original(self) -> Classifier:
         """Returns a copy of the original model to train, in training mode and with every parameter trainable."""
@@ -94,6 +97,7 @@ class UnlearningProblem:
         decay: float = 1.0,
         warmup: float | None = None,
         loss: Loss = cross_entropy,
+        saved: SavedTraining | None = None,
     ) -> Classifier:
         """Trains ``network`` in place for ``epochs`` passes over ``batches`` and returns it.
 
@@ -108,6 +112,7 @@ class UnlearningProblem:
             warmup: share of the steps in which the learning rate rises before it falls; None for a constant rate, see
                 :func:`unlearn_bench.training.loop.learning_rates`.
             loss: function from (network, x, y) to a scalar.
+            saved: keeps the progress, for a ``loss`` without a state; None to keep none.
 
         Raises:
             DivergedError: an epoch's mean loss is not finite.
@@ -118,9 +123,19 @@ class UnlearningProblem:
             learning_rates(group["lr"], epochs=epochs, steps=steps, decay=decay, warmup=warmup)
             for group in optimizer.param_groups
         ]
-        with scheduled(optimizer, rates):
-            for _ in range(epochs):
-                self.train_epoch(network, batches, optimizer, loss=loss)
+        begun, keep = saved.begin(network, optimizer, batches) if saved else (Begun(), None)
+        done = begun.epoch * steps + len(begun.losses)
+        with scheduled(optimizer, [group[done:] for group in rates]):
+            for epoch in range(begun.epoch, epochs):
+                self._train_epoch(
+                    network,
+                    batches,
+                    optimizer,
+                    loss=loss,
+                    curve="loss",
+                    earlier=begun.losses if epoch == begun.epoch else (),
+                    after_step=keep(epoch) if keep else None,
+                )
         return network
 
     def train(self, recipe: Recipe) -> Classifier:
@@ -143,6 +158,7 @@ class UnlearningProblem:
             decay=recipe.decay,
             warmup=recipe.peak,
             loss=recipe.loss,
+            saved=self.saved,
         )
 
     def train_epoch(
@@ -160,9 +176,14 @@ class UnlearningProblem:
         Raises:
             DivergedError: the mean loss, recorded as ``curve``, is not finite.
         """
+        self._train_epoch(network, batches, optimizer, loss=loss, curve=curve, steps=steps)
+
+    def _train_epoch(
+        self, network: Classifier, batches: Batches, optimizer: torch.optim.Optimizer, *, loss: Loss, **options: Any
+    ) -> None:
         device = self.retain.labels.device.type
         autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16)
-        train_epoch(network, batches, optimizer, loss, self.monitor, autocast, curve=curve, steps=steps)
+        train_epoch(network, batches, optimizer, loss, self.monitor, autocast, **options)
 
     def _batches(self, images: Images, batch_size: int, seed: int, crop_flip: CropFlip) -> Batches:
         steps = math.ceil(round(len(images) / (1 - self.held_out)) / batch_size)

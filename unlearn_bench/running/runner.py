@@ -27,8 +27,9 @@ from unlearn_bench.running.guards import Guard
 from unlearn_bench.running.guards.paths import forbidden_paths
 from unlearn_bench.running.guards.recorded import check_recorded
 from unlearn_bench.running.outputs import outputs_of_run, outputs_on_the_way
+from unlearn_bench.running.saving import saved_training
 from unlearn_bench.running.tasks import Task, measured, method_data
-from unlearn_bench.store import Store
+from unlearn_bench.store import Store, trainings
 from unlearn_bench.store.records import (
     Counts,
     DatasetRecord,
@@ -40,7 +41,7 @@ from unlearn_bench.store.records import (
     OutputsRecord,
     Status,
 )
-from unlearn_bench.training.devices import describe_device, machine, peak_memory_bytes
+from unlearn_bench.training.devices import describe_device, machine, peak_memory_bytes, timed
 from unlearn_bench.training.isolation import isolated, threads
 from unlearn_bench.training.monitor import RunMonitor
 
@@ -55,7 +56,9 @@ class Runner:
         self.device = device
         torch.optim.SGD([torch.zeros(1)])  # the first optimizer takes a second for imports, before any method is timed
 
-    def run(self, task: Task, progress: Progress = silent) -> tuple[Status, str | None]:
+    def run(
+        self, task: Task, progress: Progress = silent, say: Callable[[str], None] = lambda _sentence: None
+    ) -> tuple[Status, str | None]:
         """Makes and records one run: its weights, unless they are recorded already, then every metric.
 
         If a loss or a metric is not finite, the run is recorded as ``diverged``. If the method or a metric fails in
@@ -69,7 +72,7 @@ class Runner:
             UserError: wrong use; nothing is recorded.
         """
         split = self._split(task)
-        monitor = RunMonitor(task=task.title, progress=progress)
+        monitor = RunMonitor(task=task.title, progress=progress, say=say)
         model: ModelRecord | None = None
         outputs_record: OutputsRecord | None = None
         values: dict[str, float] = {}
@@ -98,6 +101,8 @@ class Runner:
             model = model or self._attempt(task, monitor)
         new_run = self._new_run(task, split, model, values, status, error)
         self.store.record(replace(new_run, predicted=predicted, outputs=outputs_record, evaluation_seconds=seconds))
+        if status != "failed":  # after a lack of memory, for example, the next attempt goes on
+            trainings.remove(self.store.models_folder, task.model_key)
         return status, error
 
     def problem(self, task: Task, split: ForgetSplit, monitor: RunMonitor) -> UnlearningProblem:
@@ -135,16 +140,9 @@ class Runner:
         guard = Guard(task.method, problem, forbidden_paths(self.store, self.dataset, task.pinned))
         measure_now = self._trace(task, split, monitor)
         measure_now(problem.original)
-        _synchronise(self.device)
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        started = time.perf_counter()
-        try:
-            with isolated(), guard.watching():
-                unlearned = task.method.unlearn(guard.problem, task.spec.options)
-        finally:
-            _synchronise(self.device)
-            monitor.seconds = time.perf_counter() - started - monitor.watch_seconds
+        problem = replace(guard.problem, saved=saved_training(task, self.store, self.device, monitor, guard))
+        with timed(monitor, self.device), isolated(), guard.watching():
+            unlearned = task.method.unlearn(problem, task.spec.options)
         measure_now(unlearned)
         network.load_state_dict(unlearned.state_dict())  # the metrics read only what is stored, the weights
         network.eval()
@@ -217,6 +215,7 @@ class Runner:
             raise DivergedError(f"its start model diverged: {origin.spec.method}, forget {origin.spec.forget}")
         network, new_record = self.weights(origin, self._split(origin), RunMonitor())
         self.store.record_model(new_record)
+        trainings.remove(self.store.models_folder, origin.model_key)
         return network
 
     def _untrained(self, spec: RunSpec) -> Classifier:
@@ -229,3 +228,59 @@ class Runner:
             side=self.dataset.side,
         ).to(self.device)
 
+    def _read(self, network: Classifier, record: ModelRecord) -> bool:
+        if record.file is None or record.file_digest is None:
+            return False
+        return checkpoints.read_weights(network, self.store.models_folder / record.file, record.file_digest)
+
+    def _new_run(
+        self,
+        task: Task,
+        split: ForgetSplit,
+        model: ModelRecord | None,
+        values: dict[str, float],
+        status: Status,
+        error: str | None,
+    ) -> NewRun:
+        method, data, spec = task.method, self.dataset, task.spec
+        base = spec.experiment.recipe if method.from_scratch else {}
+        return NewRun(
+            spec=spec,
+            profile=task.profile,
+            status=status,
+            error=error,
+            changed_options=changed(method.function, spec.options, base),
+            dataset=DatasetRecord(
+                digest=data.digest,
+                name=data.name,
+                train_images=len(data.train),
+                test_images=data.test_images,
+                shape="×".join(str(side) for side in data.train.pixels.shape[1:]),
+                classes=data.classes,
+                fine_classes=data.fine_classes,
+            ),
+            forget_images=len(split.forget),
+            method=MethodRecord(
+                name=method.name,
+                label=method.label,
+                train_set=method.train_set,
+                source=method.source,
+                is_reference=method.from_scratch,
+                origin=method.origin,
+                is_cheat=method.is_cheat,
+                makes_inputs=method.makes_inputs,
+            ),
+            metrics=tuple(
+                MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in measured(spec.experiment)
+            ),
+            values=values,
+            model=model,
+            environment=Environment(
+                code_version=environment.code_version(),
+                packages=environment.packages(),
+                machine=machine(),
+                device=describe_device(self.device),
+            ),
+            evaluation_seconds=0.0,
+            forget_members=np.packbits(split.is_forget.numpy()).tobytes(),
+        )

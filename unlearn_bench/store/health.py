@@ -13,6 +13,7 @@ from unlearn_bench.core.processes import is_running, this_host
 from unlearn_bench.store import Store
 from unlearn_bench.store.sqlite import MAGIC
 from unlearn_bench.store.tables import LeaseRow, ModelRow, OutputsRow, RunRow, ValueRow
+from unlearn_bench.store.trainings import SUFFIX, Header, read_header
 
 
 class Artefact(NamedTuple):
@@ -64,6 +65,26 @@ def unnamed_files(store: Store) -> list[Path]:
     return [file for folder in folders for file in sorted(folder.glob("*.safetensors")) if file not in named]
 
 
+class Training(NamedTuple):
+    """The saved state of a training that no process of this database makes now.
+
+    ``header`` is None if the file is damaged or of another version, so that no training goes on from it.
+    """
+
+    file: Path
+    header: Header | None
+    is_recorded: bool
+
+
+def unfinished_trainings(store: Store) -> list[Training]:
+    """Returns the saved states of trainings that were interrupted, and those whose model is recorded."""
+    files = {file.name.removesuffix(SUFFIX): file for file in sorted(store.models_folder.glob(f"*{SUFFIX}"))}
+    with store.session() as session:
+        in_progress = set(session.scalars(select(LeaseRow.key))) - set(dead_leases(store))
+    recorded = store.with_weights([key for key in files if key not in in_progress])
+    return [Training(file, read_header(file), key in recorded) for key, file in files.items() if key not in in_progress]
+
+
 def half_written(store: Store) -> list[Path]:
     """Returns unfinished files of processes of this machine that no longer run."""
     return [file for folder in (store.models_folder, store.outputs_folder) for file in abandoned(folder)]
@@ -97,8 +118,12 @@ def is_in_use(store: Store) -> bool:
 
 
 def tidy(store: Store) -> None:
-    """Removes unfinished files and leases of processes of this machine that were killed."""
-    for file in half_written(store):
+    """Removes unfinished files and leases of processes of this machine that were killed.
+
+    A saved training is removed only if its model is recorded.
+    """
+    ended = [training.file for training in unfinished_trainings(store) if training.is_recorded]
+    for file in (*half_written(store), *ended):
         with contextlib.suppress(OSError):  # a file of another user, in a shared folder
             file.unlink(missing_ok=True)
     if dead := dead_leases(store):

@@ -6,6 +6,8 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from unlearn_bench.core.errors import OptionError
+from unlearn_bench.training.monitor import RunMonitor
 
 
 def choose_device(name: str) -> torch.device:
@@ -85,6 +88,22 @@ def machine() -> str:
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         processor = names[0] if names else processor
     return f"{platform.system()} {platform.machine()}, {processor}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+@contextmanager
+def timed(monitor: RunMonitor, device: torch.device) -> Iterator[None]:
+    """Measures the seconds of a method on a synchronised device, and starts to measure the peak memory of a GPU."""
+    is_gpu = device.type == "cuda"
+    if is_gpu:
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    monitor.start_clock()
+    try:
+        yield
+    finally:
+        if is_gpu:
+            torch.cuda.synchronize(device)
+        monitor.seconds = monitor.elapsed()
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:

@@ -149,6 +149,8 @@ def train_epoch(
     *,
     curve: str,
     steps: int | None = None,
+    earlier: Sequence[Tensor] = (),
+    after_step: Callable[[Sequence[Tensor]], None] | None = None,
 ) -> None:
     """Trains ``network`` in place for one pass over ``batches``, or over the first ``steps`` of them.
 
@@ -161,12 +163,14 @@ def train_epoch(
         autocast: context of each forward pass, which sets its precision.
         curve: name of the curve to which the mean loss is added.
         steps: number of batches; None for all.
+        earlier: the losses of the steps of this epoch before an interruption, scalars.
+        after_step: called after every step with the losses of the epoch so far.
 
     Raises:
         DivergedError: the mean loss is not finite.
     """
     training_mode(network)
-    losses = []
+    losses = list(earlier)
     for x, y in islice(batches, steps):
         with autocast:
             value = loss(network, x, y)
@@ -175,5 +179,7 @@ def train_epoch(
         optimizer.step()
         losses.append(value.detach())
         monitor.step(network)
+        if after_step is not None:
+            after_step(losses)
     # read once an epoch: reading the value at every step would make a GPU wait
     monitor.record(curve, float(torch.stack(losses).mean()))

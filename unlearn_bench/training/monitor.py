@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_bench.core.errors import DivergedError
 from unlearn_bench.core.progress import Progress, silent
+
+COUNTERS = ("samples_seen", "forward_images", "backward_images", "steps", "planned_steps", "resumed")  # of a state
 
 
 @dataclass
@@ -30,6 +32,9 @@ class RunMonitor:
         curves: (step, name, value) in order.
         watch: called with the network after every step that has one, to trace the run.
         watch_seconds: wall time of ``watch``, not part of ``seconds``.
+        saving_seconds: wall time of saving the training in progress, not part of ``seconds``.
+        say: called with a sentence for the user.
+        resumed: how often the run was interrupted and went on from a saved state.
     """
 
     task: str = ""
@@ -43,6 +48,29 @@ class RunMonitor:
     curves: list[tuple[int, str, float]] = field(default_factory=list)
     watch: Callable[[Any], None] | None = None
     watch_seconds: float = 0.0
+    saving_seconds: float = 0.0
+    say: Callable[[str], None] = field(default=lambda _sentence: None)
+    resumed: int = 0
+    _started: float = field(default_factory=time.perf_counter)
+
+    def start_clock(self) -> None:
+        """Starts to measure :meth:`elapsed`."""
+        self._started = time.perf_counter()
+
+    def elapsed(self) -> float:
+        """Returns the wall time of the method so far, in seconds, with the time before interruptions."""
+        return time.perf_counter() - self._started - self.watch_seconds - self.saving_seconds
+
+    def state(self) -> dict[str, Any]:
+        """Returns the counters, the curves and the elapsed time."""
+        return {**{name: getattr(self, name) for name in COUNTERS}, "curves": list(self.curves), "now": self.elapsed()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Sets the counters, the curves and the elapsed time."""
+        for name in COUNTERS:
+            setattr(self, name, int(state[name]))
+        self.curves[:] = [(int(step), str(name), float(value)) for step, name, value in state["curves"]]
+        self._started -= float(state["now"]) - self.elapsed()
 
     def add_samples(self, samples: int) -> None:
         """Counts drawn training images."""

@@ -26,6 +26,7 @@ from unlearn_bench.core.progress import Progress
 from unlearn_bench.core.registry import load_plugin, plugin_files
 from unlearn_bench.data import Dataset
 from unlearn_bench.running.runner import Runner
+from unlearn_bench.running.saving import tell_saved
 from unlearn_bench.running.tasks import Task
 from unlearn_bench.store import Store
 from unlearn_bench.store.leases import Leases
@@ -136,7 +137,7 @@ def execute(
     with Leases(store) as leases:
         schedule = _Schedule(tasks, store, leases, missing, finished, say)
         if workers > 1:
-            _in_processes(schedule, dataset, device, workers, progress, finished)
+            _in_processes(schedule, dataset, device, workers, progress, say, finished)
             return
         runner = Runner(store, dataset, device)
         while schedule.waiting:
@@ -144,13 +145,23 @@ def execute(
             if task is None:
                 schedule.wait()
                 continue
-            status, error = runner.run(task, progress)
+            try:
+                status, error = runner.run(task, progress, say)
+            except KeyboardInterrupt:
+                tell_saved([task], store, device, say)
+                raise
             schedule.release(task)
             finished(task.title, status, error)
 
 
 def _in_processes(
-    schedule: _Schedule, dataset: Dataset, device: torch.device, workers: int, progress: Progress, finished: Finished
+    schedule: _Schedule,
+    dataset: Dataset,
+    device: torch.device,
+    workers: int,
+    progress: Progress,
+    say: Callable[[str], None],
+    finished: Finished,
 ) -> None:
     context = multiprocessing.get_context("spawn")  # torch may hang on its thread pool after a fork
     reports = context.Queue()
@@ -170,7 +181,7 @@ def _in_processes(
             if not running:
                 schedule.wait()
             done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            _relay(reports, progress)
+            _relay(reports, progress, say)
             for future in done:
                 status, error = _result(future, running)
                 task = running.pop(future)
@@ -180,11 +191,12 @@ def _in_processes(
     except KeyboardInterrupt:  # the signal may not have reached the workers
         for process in multiprocessing.active_children():
             process.terminate()
+        tell_saved(running.values(), schedule.store, device, say)
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         while wait(running, timeout=POLL_SECONDS).not_done:  # a worker ends only when all its reports are read
-            _relay(reports, progress)
+            _relay(reports, progress, say)
         pool.shutdown(wait=True)
 
 
@@ -201,12 +213,16 @@ def _result(
         ) from None
 
 
-def _relay(reports: Any, progress: Progress) -> None:
+def _relay(reports: Any, progress: Progress, say: Callable[[str], None]) -> None:
     while True:
         try:
-            progress(*reports.get_nowait())
+            report = reports.get_nowait()
         except queue.Empty:
             return
+        if isinstance(report, str):
+            say(report)
+        else:
+            progress(*report)
 
 
 _worker: dict[str, Any] = {}  # in a worker process: its runner, and the queue for its reports
@@ -239,4 +255,5 @@ def _work(task: Task) -> tuple[Status, str | None]:
     if "problem" in _worker:
         raise _worker["problem"]
     runner: Runner = _worker["runner"]
-    return runner.run(task, lambda name, done, total: _worker["reports"].put((name, done, total)))
+    reports = _worker["reports"]
+    return runner.run(task, lambda name, done, total: reports.put((name, done, total)), reports.put)

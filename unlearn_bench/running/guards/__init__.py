@@ -9,17 +9,18 @@ its numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from unlearn_bench.core.errors import ViolationError
 from unlearn_bench.data import passed_images as inputs
 from unlearn_bench.data.passed_images import InputCheck
 from unlearn_bench.methods import Method, UnlearningProblem
 from unlearn_bench.models import Classifier
-from unlearn_bench.running.guards.events import Events, events_of
+from unlearn_bench.running.guards.events import Events, events_of, paused
 from unlearn_bench.running.guards.leftovers import Leftovers
 from unlearn_bench.running.guards.weights import kept_of_redrawn, moved_outside
 
@@ -62,6 +63,22 @@ class Guard:
             if self._compares_rows:
                 stack.enter_context(inputs.watch(self.inputs.add_rows))
             yield
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Suspends the watch inside the ``with`` block, for files that the method's training is saved in."""
+        with paused(), inputs.unwatched():
+            yield
+
+    def state(self) -> dict[str, Any]:
+        """Returns what was seen so far, to save it with an unfinished run."""
+        return {"inputs": self.inputs.state(), "events": asdict(self.events)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Sets what was seen so far."""
+        self.inputs.restore(state["inputs"])
+        for name, texts in asdict(Events(**state["events"])).items():
+            getattr(self.events, name)[:] = texts
 
     def violations(self, network: Classifier) -> list[str]:
         """Returns a sentence for each difference between what the method did and what it declares.

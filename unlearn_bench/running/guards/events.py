@@ -81,6 +81,17 @@ def events_of(function: Callable[..., Any], events: Events) -> Iterator[None]:
         _watches.pop()
 
 
+@contextmanager
+def paused() -> Iterator[None]:
+    """Ignores what this thread does inside the ``with`` block."""
+    before = getattr(_local, "busy", False)
+    _local.busy = True
+    try:
+        yield
+    finally:
+        _local.busy = before
+
+
 def code_of(function: Callable[..., Any]) -> str:
     """Returns the name of the module that holds a method's own code; for an installed package, the package's name."""
     module = str(function.__module__)
