@@ -22,9 +22,10 @@ ALL = list(all_checks())
 CHEATED = ("uses_what_it_is_given", "keeps_to_it_over_many_epochs", "keeps_to_it_on_many_images")
 # kept apart from the registry, which other tests walk
 with methods.temporarily():
-    from support import planted_faults
+    from support import planted_faults, planted_field_faults
 
-    FAULTS = {name: methods.get(name) for name in planted_faults.CAUGHT_BY}
+    CAUGHT_BY = planted_faults.CAUGHT_BY | planted_field_faults.CAUGHT_BY
+    FAULTS = {name: methods.get(name) for name in CAUGHT_BY}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_every_method_is_what_it_says(method: Method, test_bed: TestBed) -> None
     assert not [finding for finding in findings if finding.verdict == "broken"]
 
 
-@pytest.mark.parametrize(("name", "caught_by"), planted_faults.CAUGHT_BY.items(), ids=str)
+@pytest.mark.parametrize(("name", "caught_by"), CAUGHT_BY.items(), ids=str)
 def test_every_planted_fault_is_caught_by_its_check(name: str, caught_by: str, test_bed: TestBed) -> None:
     (finding,) = examine(FAULTS[name], test_bed, [caught_by])
     assert finding.verdict == "broken", finding
@@ -49,7 +50,7 @@ def test_every_planted_fault_is_caught_by_its_check(name: str, caught_by: str, t
 
 def test_every_check_that_can_tell_something_has_a_fault() -> None:
     """A check that no fault breaks may be one that cannot fail; undocumented methods are planted below."""
-    assert set(ALL) == set(planted_faults.CAUGHT_BY.values()) | set(CHEATED) | {"is_documented"}
+    assert set(ALL) == set(CAUGHT_BY.values()) | set(CHEATED) | {"is_documented"}
     undocumented = Method("x", "X", "", lambda problem: problem, "D'_r")
     assert next(examine(undocumented, TestBed(), ["is_documented"])).verdict == "broken"
 
@@ -138,6 +139,13 @@ BUDGETS = {
     "bias_cheat": ({}, (0, 0, 0)),
     # two whole pairs of epochs (one batch each): U_k from all of D'_r before each forget phase
     "muda": ({"iterations": 4}, (144, 144, 96)),
+    "random_label": ({"epochs": 2}, (96, 96, 96)),
+    "random_label_fixed": ({"epochs": 2}, (96, 96, 96)),
+    "salun": ({"epochs": 2}, (120, 120, 120)),  # D_f once more for the mask
+    "delete": ({"epochs": 2}, (48, 96, 48)),
+    "bad_teacher": ({"epochs": 2}, (96, 288, 96)),  # two teachers, and each sees every image, as in the code
+    "ssd": ({}, (48, 48, 48)),
+    "lfssd": ({}, (48, 48, 48)),
 }
 
 
