@@ -22,9 +22,9 @@ ALL = list(all_checks())
 CHEATED = ("uses_what_it_is_given", "keeps_to_it_over_many_epochs", "keeps_to_it_on_many_images")
 # kept apart from the registry, which other tests walk
 with methods.temporarily():
-    from support import planted_faults, planted_faults_of_data
+    from support import planted_faults, planted_faults_of_data, planted_field_faults
 
-    CAUGHT_BY = planted_faults.CAUGHT_BY | planted_faults_of_data.CAUGHT_BY
+    CAUGHT_BY = planted_faults.CAUGHT_BY | planted_faults_of_data.CAUGHT_BY | planted_field_faults.CAUGHT_BY
     FAULTS = {name: methods.get(name) for name in CAUGHT_BY}
 
 
@@ -139,6 +139,13 @@ BUDGETS = {
     "bias_cheat": ({}, (0, 0, 0)),
     # two whole pairs of epochs (one batch each): U_k from all of D'_r before each forget phase
     "muda": ({"iterations": 4}, (144, 144, 96)),
+    "random_label": ({"epochs": 2}, (96, 96, 96)),
+    "random_label_fixed": ({"epochs": 2}, (96, 96, 96)),
+    "salun": ({"epochs": 2}, (120, 120, 120)),  # D_f once more for the mask
+    "delete": ({"epochs": 2}, (48, 96, 48)),
+    "bad_teacher": ({"epochs": 2}, (96, 288, 96)),  # two teachers, and each sees every image, as in the code
+    "ssd": ({}, (48, 48, 48)),
+    "lfssd": ({}, (48, 48, 48)),
 }
 
 

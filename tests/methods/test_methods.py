@@ -1,7 +1,6 @@
 """What each method in particular promises; what all of them keep is in test_conformance."""
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from unlearn_bench.core.errors import DivergedError, OptionError
 from unlearn_bench.core.options import complete
 from unlearn_bench.methods import Method, UnlearningProblem, methods
 from unlearn_bench.methods.ft_classifier import ft_classifier
-from unlearn_bench.methods.muda import forbidden_classes, muda, phases
+from unlearn_bench.methods.muda import muda, phases
 from unlearn_bench.methods.neggrad import neggrad
 from unlearn_bench.models import weights_digest
 from unlearn_bench.training.loop import cross_entropy
@@ -96,15 +95,6 @@ def test_muda_uses_its_iterations_exactly_and_ends_with_recovery(iterations: int
     planned = phases(iterations, forget, retain)
     assert sum(map(sum, planned)) == iterations
     assert all(0 <= f <= forget and 1 <= r <= retain for f, r in planned)
-
-
-def test_muda_forbids_the_own_label_where_the_forget_set_is_no_class(problem: UnlearningProblem) -> None:
-    labels = torch.tensor([0, 2])
-    assert forbidden_classes(replace(problem, forget_classes=()), labels, 3).tolist() == [
-        [True, False, False],
-        [False, False, True],
-    ]
-    assert forbidden_classes(replace(problem, forget_classes=(1,)), labels, 3).tolist() == [[False, True, False]] * 2
 
 
 def test_mudas_frozen_teacher_is_the_original(problem: UnlearningProblem) -> None:

@@ -55,6 +55,7 @@ def make_problem(
         forget_classes=split.classes,
         seed=3,
         normalise=Normalise(digits.mean, digits.std),
+        forget_share=split.share,
     )
 
 

@@ -184,6 +184,12 @@ class ForgetSplit:
         return self.forget[~torch.isin(self.forget, self.earlier)]
 
     @property
+    def share(self) -> float:
+        """The share of :attr:`request` in the images of D_r and of ``request`` together."""
+        requested, retained = len(self.request), len(self.train) - len(self.forget)
+        return requested / (requested + retained)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the sorted positions, 64-bit little-endian, and of images that the scenario changed or added."""
         content = hashlib.sha256(self.forget.numpy().astype("<i8").tobytes())

@@ -48,6 +48,7 @@ class UnlearningProblem:
         precision: of forward passes in training.
         held_out: the share that is missing from ``retain`` and ``forget`` in a tuning trial. Batches are smaller by
             this share, so that an epoch has as many steps as in the run without held-out images.
+        forget_share: |D_f| / (|D_f| + |D_r|), above 0 and below 1.
         monitor: counters and curves of the run.
         inputs: compares the inputs of networks with the images of the problem; None for no comparison.
         saved: keeps the progress of :meth:`train`, from which an interrupted run goes on; None to keep none.
@@ -62,6 +63,7 @@ class UnlearningProblem:
     augment: str = "none"
     precision: torch.dtype = torch.float32
     held_out: float = 0.0
+    forget_share: float = 0.5
     monitor: RunMonitor = field(default_factory=RunMonitor)
     inputs: InputCheck | None = None
     saved: SavedTraining | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from unlearn_bench.methods.hyperparameters import BatchSize, LearningRate
 from unlearn_bench.models import Classifier
 from unlearn_bench.numerics.kernels import dimensional_alignment, kl_divergence, principal_subspace, redistribute
 from unlearn_bench.training.loop import OptimizerName, make_optimizer
+from unlearn_bench.training.relabel import forbidden_classes
 
 Teacher = Literal["current", "original"]
 
@@ -83,7 +83,8 @@ def muda(
                 logits = network.head(features).float()
                 with torch.no_grad():
                     teacher_logits = logits if teacher == "current" else problem.original(x).float()
-                    target = redistribute(teacher_logits, forbidden_classes(problem, y, logits.shape[1]))
+                    forbidden = forbidden_classes(y, logits.shape[1], problem.forget_classes)
+                    target = redistribute(teacher_logits, forbidden)
                 loss = loss + beta * kl_divergence(target, logits.log_softmax(dim=1))
             return loss
 
@@ -107,12 +108,3 @@ def phases(iterations: int, forget_epoch: int, retain_epoch: int) -> list[tuple[
     whole, rest = divmod(iterations, forget_epoch + retain_epoch)
     last_forget = rest * forget_epoch // (forget_epoch + retain_epoch)
     return [(forget_epoch, retain_epoch)] * whole + ([(last_forget, rest - last_forget)] if rest else [])
-
-
-def forbidden_classes(problem: UnlearningProblem, labels: Tensor, classes: int) -> Tensor:
-    """Returns (n, K) bool: the forgotten classes, or each sample's own label if no classes are forgotten."""
-    if problem.forget_classes:
-        row = torch.zeros(classes, dtype=torch.bool, device=labels.device)
-        row[list(problem.forget_classes)] = True
-        return row.expand(len(labels), classes)
-    return F.one_hot(labels, classes).bool()

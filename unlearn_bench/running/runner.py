@@ -121,6 +121,7 @@ class Runner:
             augment=spec.experiment.augment,
             precision=getattr(torch, spec.experiment.precision),
             held_out=0.0 if method.from_scratch else spec.experiment.held_out,
+            forget_share=split.share,
             monitor=monitor,
         )
 

@@ -16,7 +16,7 @@ from unlearn_bench.checks.conformance.observation import Observation, observe, s
 from unlearn_bench.checks.conformance.test_bed import PER_CLASS, SEED, TestBed, weights
 from unlearn_bench.checks.conformance.variation import NOTICED, changes_of, difference, is_choice, others_of, run_of
 from unlearn_bench.core.errors import DivergedError
-from unlearn_bench.core.options import describe
+from unlearn_bench.core.options import Option, describe
 from unlearn_bench.data import Images
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.methods import Method
@@ -204,7 +204,7 @@ def every_option_matters(method: Method, test_bed: TestBed) -> None:
             if option.inert or any(changed > NOTICED for _, changed in changes):
                 break
         else:
-            if tried:
+            if tried and not _matters_with_batch_norm(method, test_bed, option):
                 shown = ", ".join(str(value) for value in dict.fromkeys(tried))
                 raise BrokenError(f"{option.name} does not change the result (tried {shown})")
 
@@ -255,6 +255,13 @@ def reports_divergence(method: Method, test_bed: TestBed) -> None:
         return
     if bool(weights(network).isfinite().all()):
         raise BrokenError("inputs are infinite, but it returned finite weights; raise DivergedError")
+
+
+def _matters_with_batch_norm(method: Method, test_bed: TestBed, option: Option) -> bool:
+    """Returns whether the option changes the result of a network with running statistics."""
+    network = test_bed.batch_norm
+    usual = run_of(method, test_bed, {}, network)
+    return any(changed > NOTICED for _, changed in changes_of(method, test_bed, option, {}, usual, network))
 
 
 def _finite(network: Classifier, test_bed: TestBed) -> None:

@@ -119,6 +119,7 @@ class TestBed:
             forget_classes=split.classes,
             seed=seed,
             normalise=normalise or self.normalise,
+            forget_share=split.share,
             augment="crop_flip" if method.from_scratch else "none",  # some options act only on augmentation
         )
 

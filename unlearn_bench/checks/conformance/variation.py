@@ -11,26 +11,36 @@ from unlearn_bench.checks.conformance.test_bed import TestBed, weights
 from unlearn_bench.core.errors import DivergedError, OptionError
 from unlearn_bench.core.options import Option
 from unlearn_bench.methods import Method
+from unlearn_bench.models import Classifier
 
 NOTICED = 1e-6  # a larger change of the weights, relative to how far the method moved them, is not rounding
 
 
-def difference(first: Observation, second: Observation, test_bed: TestBed, method: Method) -> float:
+def difference(
+    first: Observation, second: Observation, test_bed: TestBed, method: Method, network: Classifier | None = None
+) -> float:
     """Returns the distance of two results, relative to the distance of the first one from the start weights."""
-    start = weights(test_bed.problem(method).original)
+    start = weights(test_bed.problem(method, network=network).original)
     a, b = weights(first.network), weights(second.network)
     return float((a - b).norm() / (a - start).norm().clamp(min=1e-30))
 
 
-def run_of(method: Method, test_bed: TestBed, changes: Mapping[str, Any]) -> Observation | None:
+def run_of(
+    method: Method, test_bed: TestBed, changes: Mapping[str, Any], network: Classifier | None = None
+) -> Observation | None:
     """Returns the run of a method with changed options; None if they are out of range or the method diverges."""
     with contextlib.suppress(OptionError, DivergedError):
-        return observe(method, test_bed.problem(method), short_options(method, **changes))
+        return observe(method, test_bed.problem(method, network=network), short_options(method, **changes))
     return None
 
 
 def changes_of(
-    method: Method, test_bed: TestBed, option: Option, base: Mapping[str, Any], usual: Observation | None
+    method: Method,
+    test_bed: TestBed,
+    option: Option,
+    base: Mapping[str, Any],
+    usual: Observation | None,
+    network: Classifier | None = None,
 ) -> list[tuple[Any, float]]:
     """Returns other values of an option with the change of the result, up to the first value that changes it.
 
@@ -40,14 +50,15 @@ def changes_of(
         option: the option to vary.
         base: other options that are changed too.
         usual: the run of the method with only ``base`` changed; None if it does not run.
+        network: the trained network; None for the one with GroupNorm.
     """
     changes: list[tuple[Any, float]] = []
     if usual is None:
         return changes
     for value in others_of(option, short_options(method, **base)[option.name]):
-        other = run_of(method, test_bed, {**base, option.name: value})
+        other = run_of(method, test_bed, {**base, option.name: value}, network)
         if other is not None:
-            changes.append((value, difference(usual, other, test_bed, method)))
+            changes.append((value, difference(usual, other, test_bed, method, network)))
             if changes[-1][1] > (1e-3 if option.inert else NOTICED):
                 break
     return changes
