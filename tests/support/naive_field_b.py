@@ -21,6 +21,11 @@ OPTIONS = {
     "boundary_shrink": {"epochs": 3, **SGD, "bound": 0.1},
     "boundary_expand": {"epochs": 3, **SGD},
     "ct": {"epochs": 3, **SGD, "weight_decay": 0.01},
+    "jit": {"epochs": 3, "lr": 1e-3, "sigma": 0.5, "copies": 3},
+    "sfron": {
+        **{"iterations": 4, "forget_every": 2, **SGD, "weight_decay": 0.01, "alpha": 10.0, "exponent": 2.0},
+        **{"threshold": 1.0, "max_norm": 8.0, "beta": 0.7},
+    },
     "msg": {"epochs": 3, **SGD, "weight_decay": 0.1, "init_rate": 0.3, "kept_gradient": 0.1},
 }
 WHOLE = 24  # images of D_f and of D'_r each: one batch is an epoch, and its order changes nothing
@@ -68,11 +73,13 @@ class NaiveSgd:
         self.velocity = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.factors = [torch.ones_like(parameter) for parameter in self.parameters]
 
-    def step(self, loss: Tensor) -> None:
+    def step(self, loss: Tensor, max_norm: float = math.inf) -> None:
         gradients = torch.autograd.grad(loss, self.parameters)
+        gradients = [c * g for c, g in zip(self.factors, gradients, strict=True)]
+        norm = math.sqrt(sum(float(g.square().sum()) for g in gradients))
         with torch.no_grad():
-            for parameter, v, g, c in zip(self.parameters, self.velocity, gradients, self.factors, strict=True):
-                v.mul_(self.momentum).add_(c * g + self.weight_decay * parameter)
+            for parameter, v, g in zip(self.parameters, self.velocity, gradients, strict=True):
+                v.mul_(self.momentum).add_(min(1.0, max_norm / norm) * g + self.weight_decay * parameter)
                 parameter.sub_(self.lr * v)
 
 
@@ -208,6 +215,64 @@ def msg(
     for number in range(1, epochs + 1):
         sgd.lr = lr * (number / peak if number <= peak else (epochs + 1 - number) / (epochs + 1 - peak))
         sgd.step(nll(network, problem, problem.retain))
+    return network
+
+
+def jit(problem: UnlearningProblem, *, epochs: int, lr: float, sigma: float, copies: int) -> nn.Module:
+    network = naive_copy(problem)
+    sgd, images = NaiveSgd(network, lr), problem.forget
+    orders, noises = (torch.Generator().manual_seed(problem.seed + offset) for offset in (1, 0))
+    everything = problem.normalise(images.pixels).double()
+    for _ in range(epochs):
+        batch = everything[torch.randperm(len(images), generator=orders)]
+        total = torch.zeros((), dtype=torch.float64)
+        for _ in range(copies):
+            noise = sigma * torch.randn(batch.shape, generator=noises).double()
+            for x, shift in zip(batch, noise, strict=True):
+                noisy = torch.minimum(torch.maximum(x + shift, everything.min()), everything.max())
+                change = network(x[None])[0] - network(noisy[None])[0].detach()
+                total = total + change.square().sum().sqrt() / (x - noisy).square().sum().sqrt()
+        sgd.step(total / copies)
+    return network
+
+
+def sfron(
+    problem: UnlearningProblem,
+    *,
+    iterations: int,
+    forget_every: int,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    alpha: float,
+    exponent: float,
+    threshold: float,
+    max_norm: float,
+    beta: float,
+) -> nn.Module:
+    network = naive_copy(problem)
+    sgd, slow = NaiveSgd(network, lr, momentum, weight_decay), copy.deepcopy(network)
+    of_forget, of_retain = (
+        torch.autograd.grad(nll(network, problem, images), sgd.parameters)
+        for images in (problem.forget, problem.retain)
+    )
+    ratios = [(f**2 + 1e-15) / (r**2 + 1e-15) / threshold for f, r in zip(of_forget, of_retain, strict=True)]
+    for ratio, f in zip(ratios, of_forget, strict=True):
+        assert bool(((ratio - 1).abs() > 1e-4)[f != 0].all()), "weights that rounding does not decide"
+    for step in range(iterations):
+        falling = (1 + math.cos(math.pi * step / iterations)) / 2
+        sgd.lr = lr * falling
+        if step % forget_every == 0:
+            losses = [nll(network, problem, problem.forget[torch.tensor([k])]) for k in range(len(problem.forget))]
+            weights = [loss.item() ** -exponent for loss in losses]
+            mean = sum(c * loss for c, loss in zip(weights, losses, strict=True)) / sum(weights)
+            sgd.factors = [(ratio >= 1).double() for ratio in ratios]
+            sgd.step(-alpha * falling * mean, max_norm)
+        sgd.factors = [torch.ones_like(parameter) for parameter in sgd.parameters]
+        sgd.step(nll(network, problem, problem.retain))
+        for parameter, old in zip(sgd.parameters, slow.parameters(), strict=True):
+            parameter.data = beta * parameter.data + (1 - beta) * old.data
+        slow = copy.deepcopy(network)
     return network
 
 
