@@ -12,6 +12,7 @@ Epochs = Annotated[int, Field(ge=1, le=10_000, description="passes over the data
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="images in a mini-batch")]
 LearningRate = Annotated[float, Field(gt=0, le=10, description="learning rate"), Search(1e-5, 1.0, log=True)]
 WeightDecay = Annotated[float, Field(ge=0, le=1, description="weight decay"), Search(1e-4, 0.1, log=True)]
+MomentumOfSgd = Annotated[float, Field(ge=0, lt=1, description="momentum of SGD")]
 Decay = Annotated[float, Field(gt=0, le=1, description="factor of the learning rate after each epoch")]
 SgdMomentum = Annotated[float, Field(ge=0, lt=1, description="momentum of SGD")]
 
