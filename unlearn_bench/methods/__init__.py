@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from unlearn_bench.core.registry import Entry, Registry
 from unlearn_bench.data import Images
@@ -166,7 +167,7 @@ class UnlearningProblem:
     def train_epoch(
         self,
         network: Classifier,
-        batches: Batches,
+        batches: Iterable[tuple[Tensor, Tensor]],
         optimizer: torch.optim.Optimizer,
         *,
         loss: Loss = cross_entropy,
