@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from support import naive_field_b as naive
+from support import naive_methods as naive
 
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.methods.boundary_shrink import boundary_shrink, fgsm

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support import naive_field_b as naive
+from support import naive_methods as naive
 from torch import nn
 
 from unlearn_bench.core.errors import OptionError

@@ -1,8 +1,8 @@
 """JiT: its steps, and what it counts."""
 
 import pytest
-from support import naive_field_b as naive
-from support import planted_faults_field_b2 as faults
+from support import naive_methods as naive
+from support import planted_faults_of_jit_and_sfron as faults
 
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.methods.jit import jit

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support import naive_field_b as naive
+from support import naive_methods as naive
 
 from unlearn_bench.core.errors import OptionError
 from unlearn_bench.methods import UnlearningProblem

@@ -1,7 +1,7 @@
 """NegGrad+: its steps, and how the batches of D_f repeat."""
 
 import torch
-from support import naive_field_b as naive
+from support import naive_methods as naive
 
 from unlearn_bench.methods import UnlearningProblem
 from unlearn_bench.methods.ft import ft

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from support import naive_field_b as naive
-from support import planted_faults_field_b2 as faults
+from support import naive_methods as naive
+from support import planted_faults_of_jit_and_sfron as faults
 
 from unlearn_bench.methods import UnlearningProblem
 from unlearn_bench.methods.sfron import saliency_mask, sfron

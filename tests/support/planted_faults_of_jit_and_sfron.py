@@ -1,4 +1,4 @@
-"""JiT and SFRon, wrong in ways in which public code is: each must differ from its reference in ``naive_field_b``."""
+"""JiT and SFRon, wrong in ways in which public code is: each must differ from its reference in ``naive_methods``."""
 
 from __future__ import annotations
 

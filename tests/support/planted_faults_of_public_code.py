@@ -1,7 +1,7 @@
 """Methods of the field that are wrong in ways in which public code is.
 
 Each docstring says what is wrong. CAUGHT_BY names the check of ``check-method`` that must say so; DIFFERS_FROM names
-the reference of ``naive_field_b`` from which the result must differ.
+the reference of ``naive_methods`` from which the result must differ.
 """
 
 from __future__ import annotations

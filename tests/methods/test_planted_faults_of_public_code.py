@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from support import naive_field_b as naive
+from support import naive_methods as naive
 
 from unlearn_bench.checks.conformance import examine
 from unlearn_bench.checks.conformance.test_bed import TestBed
 from unlearn_bench.methods import UnlearningProblem, methods
 
 with methods.temporarily():  # kept apart from the registry, which other tests walk
-    from support import planted_faults_field_b as faults
+    from support import planted_faults_of_public_code as faults
 
 
 @pytest.fixture(scope="module")
