@@ -264,6 +264,7 @@ def test_a_method_is_given_the_data_it_declares_and_no_other(bench: Bench) -> No
             problem = runner.problem(task, split, RunMonitor())
             sizes[task.spec.method] = (len(problem.retain), len(problem.forget))
             assert not (problem.retain.labels == 1).any() or task.spec.method == "original"
+            assert problem.forget_share == pytest.approx(24 / 240)
     assert sizes == {
         "original": (240, 0),
         "retrained": (216, 0),

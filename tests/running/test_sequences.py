@@ -41,6 +41,8 @@ def test_a_sequence_forgets_all_that_was_asked_for_and_asks_for_the_last(digits:
     assert torch.equal(split.test_retain, both.test_retain)
     assert (split.classes, split.digest) == ((1, 3), both.digest)
     assert torch.equal(both.request, both.forget)
+    retained = len(digits.train) - len(both.forget)
+    assert split.share == len(last.forget) / (len(last.forget) + retained) < both.share
     assert sequence_of("3>1>5") == ["3", "3>1", "3>1>5"]
     assert split_dataset(digits, "class", "1,2>2,3", {}).classes == (1, 2, 3), "requests may share a class"
     assert canonical_forget("three > 1", "class", ["0", "1", "2", "three"], (), "d") == "3>1"
