@@ -2,14 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# a file is tested by one process, which makes its fixtures once; tests/conftest.py puts long files first
+TEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-all check bench docs clean
 
 demo: $(VENV)/ready
 	$(BIN)/unlearn-bench demo
 
 test: $(VENV)/ready-test
-	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow"
+	$(TEST) -m "not slow"
+
+test-all: $(VENV)/ready-test
+	$(TEST)
 
 check: $(VENV)/ready-test
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
 """What many tests need: real images, a small network, a small benchmark on disk."""
 
 import os
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +14,7 @@ from support.benchmark import SMALL, make_problem, new_run
 from support.exchange import whole
 from support.page import CHROMIUM
 
+from unlearn_bench.config.benchmarks import Row
 from unlearn_bench.config.benchmarks import load as load_config
 from unlearn_bench.core.progress import silent
 from unlearn_bench.core.registry import Registry
@@ -20,8 +23,19 @@ from unlearn_bench.data.loading import load
 from unlearn_bench.data.scenarios import scenarios
 from unlearn_bench.methods import UnlearningProblem
 from unlearn_bench.report.bench import Bench
-from unlearn_bench.running.making import ExecutionConfig
+from unlearn_bench.running.making import ExecutionConfig, make_runs
 from unlearn_bench.store import Store
+
+EXECUTION = ExecutionConfig(None, False, "cpu", 1, silent, lambda _line: None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files with slow tests first, then files with many tests: short ones fill what is left at the end."""
+    slow, tests = Counter[Path](), Counter[Path]()
+    for item in items:
+        tests[item.path] += 1
+        slow[item.path] += item.get_closest_marker("slow") is not None
+    items.sort(key=lambda item: (-slow[item.path], -tests[item.path], str(item.path)))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +93,26 @@ def bench(home: Path) -> Bench:
 
 @pytest.fixture
 def execution() -> ExecutionConfig:
-    return ExecutionConfig(None, False, "cpu", 1, silent, lambda _line: None)
+    return EXECUTION
+
+
+@pytest.fixture(scope="session")
+def finetuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small benchmark and its record of ``ft`` and its originals, made once for all tests."""
+    folder = tmp_path_factory.mktemp("finetuned")
+    (folder / "benchmarks.yaml").write_text(SMALL)
+    store = Store(f"sqlite:///{folder / 'results' / 'runs.sqlite'}")
+    torch.set_num_threads(1)
+    make_runs(Bench.choose(load_config(folder / "benchmarks.yaml"), store), [Row(method="ft")], EXECUTION)
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def trained(home: Path, finetuned: Path) -> Bench:
+    """The small benchmark with a copy of the record ``finetuned``, for tests of what happens to a record."""
+    shutil.copytree(finetuned / "results", home / "results")
+    return Bench.choose(load_config(), Store(f"sqlite:///{home / 'results' / 'runs.sqlite'}"))
 
 
 @pytest.fixture(scope="session")

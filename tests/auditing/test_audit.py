@@ -73,7 +73,7 @@ def resnets(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         torch.manual_seed(seed)
         network = resnet18(num_classes=CLASSES)
-        train(network, imagenet, images, 40, without)
+        train(network, imagenet, images, 40 if name == "original" else 12, without)  # only the original must be good
         save_file(network.state_dict(), folder / f"{name}.safetensors")
         if name == "original":
             with torch.no_grad():
@@ -119,7 +119,7 @@ def test_a_cheat_on_a_resnet_with_batch_norm_is_seen_with_and_without_a_retraine
 
 
 def test_a_retrained_model_is_judged_as_one_and_the_original_as_unchanged(resnets: Path, images: Path) -> None:
-    # few images and forty steps: how far such models lie apart is decided by rounding, so only what must hold is asked
+    # few images and a few steps: how far such models lie apart is decided by rounding, so only what must hold is asked
     honest = audited(resnets, images, "again.safetensors", ["retrained", "third"])
     assert honest.judgement.verdict in ("indistinguishable", "distinguishable", "cannot tell")
     assert honest.judgement.p_value is None or 0 <= honest.judgement.p_value <= 1

@@ -21,12 +21,6 @@ from unlearn_bench.store import Store, health
 from unlearn_bench.store.leases import Leases
 
 
-@pytest.fixture
-def made(bench: Bench, execution: ExecutionConfig) -> Bench:
-    make_runs(bench, [Row(method="ft")], execution)
-    return bench
-
-
 def wrong(bench: Bench) -> list[Finding]:
     findings = database_findings(bench.store.url)
     return [finding for finding in findings if finding.state == "wrong" and finding.area != "disk"]
@@ -38,8 +32,8 @@ def change(bench: Bench, statement: str) -> None:
         raw.execute(statement)
 
 
-def test_a_healthy_record_has_nothing_to_mend(made: Bench) -> None:
-    findings = list(examine(made.benchmarks, made.store.url, Path("nowhere"), silent))
+def test_a_healthy_record_has_nothing_to_mend(trained: Bench) -> None:
+    findings = list(examine(trained.benchmarks, trained.store.url, Path("nowhere"), silent))
     assert not [finding for finding in findings if finding.state == "wrong" and finding.area != "disk"]
     texts = [finding.text for finding in findings]
     assert any("intact, 4 runs" in text for text in texts)
@@ -47,58 +41,60 @@ def test_a_healthy_record_has_nothing_to_mend(made: Bench) -> None:
     assert "cifar10 is not in nowhere" in texts
 
 
-def test_damage_is_named_and_fixed_by_deleting_what_is_never_read(made: Bench, execution: ExecutionConfig) -> None:
-    values = {run.key: run.values for run in made.store.runs()}
-    file = next(made.store.models_folder.iterdir())
+def test_damage_is_named_and_fixed_by_deleting_what_is_never_read(trained: Bench, execution: ExecutionConfig) -> None:
+    values = {run.key: run.values for run in trained.store.runs()}
+    file = next(trained.store.models_folder.iterdir())
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
-    orphan = made.store.outputs_folder / f"{'0' * 64}.safetensors"
+    orphan = trained.store.outputs_folder / f"{'0' * 64}.safetensors"
     orphan.write_bytes(b"left behind")
-    found = wrong(made)
+    found = wrong(trained)
     texts = {f"{file} differs from what was written", f"{orphan} belongs to no run"}
     assert {finding.text for finding in found} == texts
     for finding in found:
         assert finding.fix
         finding.fix()
     assert not file.exists() and not orphan.exists()
-    assert wrong(made) == []
-    make_runs(made, [Row(method="ft")], execution)
-    assert {run.key: run.values for run in made.store.runs()} == values
+    assert wrong(trained) == []
+    make_runs(trained, [Row(method="ft")], execution)
+    assert {run.key: run.values for run in trained.store.runs()} == values
 
 
-def test_files_of_a_process_at_work_are_left_alone(made: Bench) -> None:
-    file = made.store.models_folder / f"{'0' * 64}.safetensors"
+def test_files_of_a_process_at_work_are_left_alone(trained: Bench) -> None:
+    file = trained.store.models_folder / f"{'0' * 64}.safetensors"
     file.write_bytes(b"its row comes next")
-    with Leases(made.store) as busy:
+    with Leases(trained.store) as busy:
         busy.take("0" * 64)
-        assert wrong(made) == []
-    assert [finding.text for finding in wrong(made)] == [f"{file} belongs to no run"]
+        assert wrong(trained) == []
+    assert [finding.text for finding in wrong(trained)] == [f"{file} belongs to no run"]
 
 
-def test_files_of_another_database_in_the_same_folder_are_left_alone(made: Bench) -> None:
-    other = Store(made.store.url.replace("runs.sqlite", "other.sqlite"))
+def test_files_of_another_database_in_the_same_folder_are_left_alone(trained: Bench) -> None:
+    other = Store(trained.store.url.replace("runs.sqlite", "other.sqlite"))
     assert not [finding for finding in database_findings(other.url) if finding.fix]
     assert len(health.unnamed_files(other)) == 6, "they are the other's"
 
 
-def test_a_file_that_is_no_database_is_wrong_and_a_missing_one_is_not(made: Bench) -> None:
-    assert made.store.path
-    broken = made.store.path.with_name("broken.sqlite")
+def test_a_file_that_is_no_database_is_wrong_and_a_missing_one_is_not(trained: Bench) -> None:
+    assert trained.store.path
+    broken = trained.store.path.with_name("broken.sqlite")
     broken.write_bytes(b"no database at all" * 100)
     assert [finding.state for finding in database_findings(f"sqlite:///{broken}")] == ["wrong"]
     assert [finding.state for finding in database_findings(f"sqlite:///{broken}.none")] == ["note"]
 
 
-def test_rows_that_lost_their_like_are_named(made: Bench) -> None:
-    change(made, "DELETE FROM models WHERE id = 1")
-    change(made, "DELETE FROM metric_values WHERE run_id = 2")
-    texts = [finding.text for finding in wrong(made)]
+def test_rows_that_lost_their_like_are_named(trained: Bench) -> None:
+    change(trained, "DELETE FROM models WHERE id = 1")
+    change(trained, "DELETE FROM metric_values WHERE run_id = 2")
+    texts = [finding.text for finding in wrong(trained)]
     assert any("belongs to a row of models that does not exist" in text for text in texts)
     assert any("is done and has no values" in text for text in texts)
-    assert all(finding.fix is None for finding in wrong(made) if finding.area == "database"), "a row is never deleted"
+    assert all(finding.fix is None for finding in wrong(trained) if finding.area == "database"), (
+        "a row is never deleted"
+    )
 
 
-def test_the_command_exits_1_until_it_is_fixed(made: Bench, home: Path) -> None:
-    orphan = made.store.models_folder / f"{'0' * 64}.safetensors"
+def test_the_command_exits_1_until_it_is_fixed(trained: Bench, home: Path) -> None:
+    orphan = trained.store.models_folder / f"{'0' * 64}.safetensors"
     orphan.write_bytes(b"left behind")
     assert command("doctor", folder=home).returncode == 1
     fixed = command("doctor", "--fix", folder=home)
@@ -170,7 +166,7 @@ def test_a_password_is_neither_shown_nor_kept(home: Path) -> None:
     assert all("secret" not in file.read_text() for file in (home / "logs").iterdir())
 
 
-def test_logs_are_rotated_and_only_made_where_there_is_something_to_keep(made: Bench, home: Path) -> None:
+def test_logs_are_rotated_and_only_made_where_there_is_something_to_keep(trained: Bench, home: Path) -> None:
     folder = home / "logs"
     folder.mkdir(exist_ok=True)
     for number in range(30):

@@ -41,9 +41,9 @@ def damage(content: bytes, kind: str, other: bytes) -> bytes:
 @pytest.mark.parametrize("kind", ["flipped", "truncated", "empty", "swapped"])
 @pytest.mark.parametrize("folder", ["models", "outputs"])
 def test_damaged_files_are_never_used_and_made_again(
-    bench: Bench, execution: ExecutionConfig, folder: str, kind: str
+    trained: Bench, execution: ExecutionConfig, folder: str, kind: str
 ) -> None:
-    make_runs(bench, [Row(method="ft")], execution)
+    bench = trained
     before = {run.key: run.values for run in bench.store.runs()}
     files = sorted((bench.store.models_folder.parent / folder).iterdir())
     contents = {file: file.read_bytes() for file in files}
@@ -80,8 +80,8 @@ def test_a_damaged_cache_of_images_is_read_anew(tmp_path: Path, kind: str, monke
 
 
 @pytest.mark.parametrize("kind", ["flipped", "truncated", "empty"])
-def test_a_damaged_database_is_a_sentence(bench: Bench, execution: ExecutionConfig, kind: str) -> None:
-    make_runs(bench, [Row(method="original")], execution)
+def test_a_damaged_database_is_a_sentence(trained: Bench, kind: str) -> None:
+    bench = trained
     assert bench.store.path
     content = bench.store.path.read_bytes()
     copy = bench.store.path.with_name("copy.sqlite")
@@ -101,18 +101,17 @@ class Malicious:
 
 
 def test_a_pickle_in_place_of_a_checkpoint_runs_nothing(
-    bench: Bench, execution: ExecutionConfig, tmp_path: Path
+    trained: Bench, execution: ExecutionConfig, tmp_path: Path
 ) -> None:
     from unlearn_bench.core.files import file_digest
 
-    make_runs(bench, [Row(method="original")], execution)
-    trap = tmp_path / "sprung"
-    run = bench.store.runs()[0]
+    bench, trap = trained, tmp_path / "sprung"
+    run = bench.store.runs(method="original")[0]
     assert run.model and run.model.file
     file = bench.store.models_folder / run.model.file
     file.write_bytes(pickle.dumps(Malicious(trap)))
     assert checkpoints.read(file, file_digest(file), torch.device("cpu")) is None  # its SHA-256 forged as well
-    make_runs(bench, [Row(method="ft")], execution)
+    make_runs(bench, [Row(method="ft_classifier")], execution)
     assert not trap.exists()
     assert file.read_bytes()[:1] != b"\x80", "the checkpoint was made again"
 

@@ -111,6 +111,15 @@ BAD_URIS = {
 }
 
 
+def test_a_damaged_value_is_one_sentence(bench: Bench) -> None:
+    bench.store.record(new_run(bench, "ft", "1", (0.5, 80.0)))
+    assert bench.store.path
+    with closing(sqlite3.connect(bench.store.path)) as raw, raw:
+        raw.execute("UPDATE runs SET finished_at = 'yesterday'")
+    with pytest.raises(StoreError, match=r"has a value that cannot be read: .*yesterday.*\. Restore a copy of it\.$"):
+        bench.store.runs()
+
+
 @pytest.mark.parametrize("uri", BAD_URIS)
 def test_a_uri_that_mlflow_refuses_is_one_sentence_of_ours(
     uri: str, bench: Bench, home: Path, monkeypatch: pytest.MonkeyPatch

@@ -31,6 +31,18 @@ from unlearn_bench import cli
 IMPORTED = (pandas, sklearn, torch, unlearn_bench)
 
 
+def use_one_core(arguments: list[str], environment: dict[str, str]) -> None:
+    """Gives a command that names no number of workers one core, so that it makes its runs without starting workers.
+
+    Each worker would import everything once more. Tests of workers say ``--workers 2``. Processes of pytest-xdist get
+    different cores.
+    """
+    if hasattr(os, "sched_setaffinity") and "--workers" not in arguments:
+        cores = sorted(os.sched_getaffinity(0))
+        number = int(environment.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
 def run(arguments: list[str], folder: str, environment: dict[str, str], output: int, errors: int) -> None:
     """Becomes the command; returns never."""
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -47,6 +59,7 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], output: 
     packages = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[1:1] = [path for path in packages if path and path not in sys.path]
     sys.argv = ["unlearn-bench", *arguments]
+    use_one_core(arguments, environment)
     code = 0
     try:
         cli.main()

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from unlearn_bench.core.errors import MissingDatabaseError, StoreError
+from unlearn_bench.core.errors import MissingDatabaseError, StoreError, reason_of
 from unlearn_bench.core.logs import without_password
 from unlearn_bench.store import schema, sqlite
 
@@ -76,9 +76,19 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Yields a session for reading."""
-        with self._errors(), Session(self._engine) as session:
-            yield session
+        """Yields a session for reading.
+
+        Raises:
+            StoreError: the database reports an error, or has a value that is damaged, such as a date that is none.
+        """
+        try:
+            with self._errors(), Session(self._engine) as session:
+                yield session
+        except ValueError as problem:  # of the conversion of a column
+            raise StoreError(
+                f"The database {self.shown_url} has a value that cannot be read: {reason_of(problem)}. "
+                "Restore a copy of it."
+            ) from problem
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
