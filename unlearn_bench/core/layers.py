@@ -35,7 +35,7 @@ LAYERS = (
     Layer("data", "images: readers, scenarios, mini-batches"),
     Layer("store", "the result database: one row per run", (), ("sqlalchemy", "alembic"), True),
     Layer("models", "networks, their weights, features and logits", ("data",)),
-    Layer("training", "the training loop and its monitoring", ("models",)),
+    Layer("training", "the training loop and its monitoring", ("data", "models")),
     Layer("report", "builds tables, figures and pages from recorded runs", ("config", "store"), torch_free=True),
     Layer("methods", "unlearning methods, one per file", ("numerics", "data", "models", "training")),
     Layer("metrics", "metrics, one family per file", ("numerics", "models")),
