@@ -67,6 +67,16 @@ def test_run_and_evaluate_from_python(home: Path) -> None:
     assert values == pytest.approx(expected, abs=1e-6)
 
 
+def test_run_with_another_network_and_weights_of_a_file(home: Path) -> None:
+    public = build({"name": "resnet18", "width": 6, "groups": 2}, channels=1, classes=10, seed=5)
+    torch.save(public.state_dict(), home / "public.pt")
+    words: dict[str, Any] = {"forget": "1", "device": "cpu", "arguments": {"width": 6}}
+    first, second = (unlearn_bench.run("original", **words, **more) for more in ({}, {"pretrained": "public.pt"}))
+    assert set(first["key"]).isdisjoint(second["key"])
+    models = [run.spec["experiment"]["model"] for run in Store(f"sqlite:///{home / 'results' / 'runs.sqlite'}").runs()]
+    assert {model["width"] for model in models} == {6} and sum("pretrained_sha256" in model for model in models) == 2
+
+
 def test_wrong_kinds_of_arguments_are_sentences(home: Path) -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
     with pytest.raises(OptionError, match=r"takes a torch network in memory, and model is str 'x\.pt'"):

@@ -182,6 +182,7 @@ def make_home(home: Path) -> None:
     for seed, name in enumerate(("original", "unlearned", "retrained-1", "retrained-2")):
         torch.manual_seed(seed)
         save_file(resnet18(num_classes=3).state_dict(), home / f"{name}.safetensors")
+    save_file(resnet18().state_dict(), home / "imagenet.safetensors")
 
 
 def test_the_readme_is_short() -> None:

@@ -38,6 +38,9 @@ def run(
     size: int | None = None,
     layout: str = "auto",
     strict: bool = False,
+    model: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    pretrained: Path | str | None = None,
 ) -> pd.DataFrame:
     """Returns the runs of a method and of its references. Runs that are not in the database yet are made first.
 
@@ -58,6 +61,9 @@ def run(
         workers: number of simultaneous runs. More than one starts processes; a script then needs a ``__main__`` guard.
         progress: called after every step.
         size, layout, strict: how your own images are read, see :class:`unlearn_bench.core.sources.Reading`.
+        model: name of the network, such as ``torchvision:resnet18``; None for the profile's.
+        arguments: of the network; without ``model``, they change those of the profile's network.
+        pretrained: a file of weights from which original and retrained models start.
 
     Returns:
         A row for each run, see :func:`load_results`.
@@ -70,10 +76,12 @@ def run(
         >>> run("muda", forget="3", profile="demo")[["method", "da", "acc_forget"]]  # doctest: +SKIP
     """
     from unlearn_bench.config.benchmarks import Row
+    from unlearn_bench.config.model_choice import ModelChoice
     from unlearn_bench.config.selection import Choice, with_datasets
     from unlearn_bench.data import datasets
     from unlearn_bench.report.bench import Bench
     from unlearn_bench.running.making import ExecutionConfig, make_runs, with_method
+    from unlearn_bench.running.network_choice import with_network
     from unlearn_bench.store import Store
 
     benchmarks = with_datasets(load(config), (reader.name for reader in datasets if reader.origin))
@@ -84,7 +92,9 @@ def run(
         forget=[forget] if isinstance(forget, str) else list(forget),
         seeds=seeds,
         reading=Reading(size, layout, strict),
+        model=ModelChoice(model, dict(arguments or {}), Path(pretrained) if pretrained else None),
     )
+    choice = with_network(benchmarks, choice)
     bench = Bench.choose(benchmarks, Store(database_url(benchmarks, db)), choice)
     bench, row = with_method(bench, method, preset, options)
     execution = ExecutionConfig(data, download, device, workers, progress, lambda _line: None)

@@ -83,6 +83,15 @@ def test_rows_that_were_not_given_are_counted(
     assert guard.data_violations()[0].startswith(f"{number} of ")
 
 
+def test_grey_images_are_known_where_a_network_takes_them_as_colour_images(
+    problem: UnlearningProblem, digits: Dataset
+) -> None:
+    for images, number in ((problem.retain, 0), (digits.test, 80)):
+        check = InputCheck([problem.retain, problem.forget], Normalise((0.5,) * 3, (0.2, 0.3, 0.4)))
+        check.add_rows(Normalise((0.5,) * 3, (0.2, 0.3, 0.4))(images.pixels), True)
+        assert (check.rows, check.unknown_rows()) == (len(images), number)
+
+
 def test_rows_are_compared_alike_whenever_they_are(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Augmented rows are known long after they were drawn, others never are."""
     monkeypatch.setattr(inputs, "FLUSH", 10)

@@ -33,6 +33,23 @@ def test_activations_are_those_of_a_convolution_counted_by_hand() -> None:
     assert 20 * stem < small.training < 80 * stem  # normalisation, ReLU and two convolutions in each of eight blocks
 
 
+VIT = {"name": "timm:vit_tiny_patch16_224", "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
+ALEXNET = {"name": "torchvision:alexnet"}  # which takes images of at least 63 pixels
+
+
+def test_networks_of_libraries_have_an_estimate_whatever_images_they_take() -> None:
+    grey, colour = (memory.activations({"name": "torchvision:resnet18"}, number, 8, 8, 10) for number in (1, 3))
+    assert grey is not None and grey == colour, "grey images are repeated"
+    tall, wide = (memory.activations({**VIT, "img_size": side}, 1, side, side, 10) for side in (8, 128))
+    assert tall is not None and wide is not None, "a network of one size, below and above the side of small images"
+    assert wide.training > 100 * tall.training, "256 times as many patches"
+    small, large = (memory.activations({**ALEXNET, "input_size": 64}, 3, side, side, 10) for side in (8, 640))
+    assert small is not None and small == large, "a network that resizes images"
+    as_it_is = memory.activations(ALEXNET, 3, 640, 640, 10)
+    assert as_it_is is not None and as_it_is.training > 50 * small.training
+    assert memory.activations({**VIT, "img_size": 8}, 1, 12, 12, 10) is None, "it does not take these images"
+
+
 def test_the_estimate_changes_no_random_number() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

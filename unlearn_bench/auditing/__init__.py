@@ -268,7 +268,9 @@ def _command(arguments: Mapping[str, Any]) -> str:
     for name in ("model", "original", "retrained", "architecture", "dataset", "forget", "scenario"):
         values = arguments[name] if name == "retrained" else [arguments[name]]
         words += [word for value in values for word in (f"--{name}", str(value))]
-    words += [word for name, value in (arguments["options"] or {}).items() for word in ("--set", f"{name}={value}")]
+    words += [
+        word for name, value in (arguments["options"] or {}).items() for word in ("--argument", f"{name}={value}")
+    ]
     for name in ("features", "size"):
         words += [f"--{name}", str(arguments[name])] if arguments[name] is not None else []
     words += [*Reading(None, arguments["layout"], arguments["strict"]).words, "--normalise", arguments["normalise"]]

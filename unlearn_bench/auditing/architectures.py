@@ -84,7 +84,7 @@ class Network:
                 raise OptionError(
                     f"The architecture takes images of {_counted(channels)}, and these have "
                     f"{_counted(inputs.shape[1])}. Convert the images with --grey, or set the channels of the "
-                    "architecture with --set, such as --set in_chans=3."
+                    "architecture with --argument, such as --argument in_chans=3."
                 ) from None
             shape = "×".join(str(side) for side in inputs.shape[1:])
             raise OptionError(

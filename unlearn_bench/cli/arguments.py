@@ -66,6 +66,21 @@ Layout = Annotated[
     str, typer.Option("--layout", help="Folders in folder:PATH: auto, classes, or splits (train/ and test/).")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop if a file in folder:PATH is not read.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="The network, in place of the profile's: torchvision:NAME, timm:NAME, FILE.py:FUNCTION, MODULE:FUNCTION, "
+        "or see `list models`.",
+    ),
+]
+Arguments = Annotated[
+    list[str] | None, typer.Option("--argument", help="An argument of the network, NAME=VALUE. Repeatable.")
+]
+Pretrained = Annotated[
+    Path | None,
+    typer.Option("--pretrained", help="A file of weights from which original and retrained models start."),
+]
 Scenario = Annotated[str | None, typer.Option("--scenario", help="The kind of forget set; see `list scenarios`.")]
 Forget = Annotated[
     list[str] | None, typer.Option("--forget", help="Forget set: a class (3 or cat) or classes (3,5). Repeatable.")

@@ -29,9 +29,7 @@ def audit(
         list[Path] | None,
         typer.Option("--retrained", help="Weights trained without the forget set; give two or more."),
     ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", help="An argument of the architecture, NAME=VALUE. Repeatable.")
-    ] = None,
+    arguments: arg.Arguments = None,
     scenario: Annotated[
         str, typer.Option("--scenario", help="The kind of forget set; see `list scenarios`.")
     ] = "class",
@@ -84,7 +82,7 @@ def audit(
             dataset=dataset,
             forget=forget,
             scenario=scenario,
-            options=parse_pairs(sets or []),
+            options=parse_pairs(arguments or [], "--argument", "width=8"),
             features=features,
             size=size,
             layout=layout,

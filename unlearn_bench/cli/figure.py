@@ -9,7 +9,7 @@ import typer
 
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
-from unlearn_bench.cli.session import open_bench
+from unlearn_bench.cli.session import Network, open_bench
 from unlearn_bench.core.errors import OptionError, unknown_name
 from unlearn_bench.core.sources import Reading
 
@@ -29,6 +29,9 @@ def figure(
         typer.Option("--embedding", help="For features: umap or pca; default: umap if it is installed."),
     ] = None,
     profile: arg.Profile = None,
+    model: arg.Model = None,
+    argument: arg.Arguments = None,
+    pretrained: arg.Pretrained = None,
     dataset: arg.Dataset = None,
     size: arg.Size = None,
     forget: arg.Forget = None,
@@ -36,6 +39,7 @@ def figure(
     seed: arg.Seed = None,
     precision: arg.Precision = None,
     options: arg.Options = None,
+    plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
@@ -47,8 +51,9 @@ def figure(
     layout = next((known for known in EMBEDDINGS if known == embedding), None)
     if embedding is not None and layout is None:
         raise unknown_name("embedding", embedding, EMBEDDINGS)
+    reading, network = Reading(size), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading=Reading(size)
+        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network
     )
     if name != "gaps" and table is not None:
         raise OptionError(f"--table {table} is of the figure gaps, and the figure is {name}. Leave one of them out.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 OPTIONS = {"--setting": "--scenario"}
+OF_COMMAND = {("audit", "--set"): "--argument"}
 KINDS = {"settings": "scenarios"}  # arguments of `list`
 
 
@@ -16,9 +17,10 @@ def with_new_names(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     renamed: list[str] = []
     notes: dict[str, None] = {}
+    command = next((word for word in words if not word.startswith("-")), "")
     for k, word in enumerate(words):
         option, equals, value = word.partition("=")
-        new = OPTIONS.get(option)
+        new = OF_COMMAND.get((command, option), OPTIONS.get(option))
         if k > 0 and words[k - 1] == "list" and word in KINDS:
             new, equals, value, option = KINDS[word], "", "", word
         if new is not None:

@@ -9,7 +9,7 @@ import typer
 
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
-from unlearn_bench.cli.session import open_bench, show_table, write_page
+from unlearn_bench.cli.session import Network, open_bench, show_table, write_page
 from unlearn_bench.core.errors import OptionError
 from unlearn_bench.core.sources import Reading
 
@@ -40,6 +40,9 @@ def report(
         bool, typer.Option("--audit-metrics", help="Print the metrics that a cheating method passes.")
     ] = False,
     profile: arg.Profile = None,
+    model: arg.Model = None,
+    argument: arg.Arguments = None,
+    pretrained: arg.Pretrained = None,
     dataset: arg.Dataset = None,
     size: arg.Size = None,
     forget: arg.Forget = None,
@@ -48,6 +51,7 @@ def report(
     precision: arg.Precision = None,
     output: arg.Output = None,
     options: arg.Options = None,
+    plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
@@ -68,19 +72,9 @@ def report(
     if html is None and len(table or ()) != 1:
         raise OptionError(f"report prints one table, got {len(table or ())}. Give --table once, or --html FILE.")
     format = format_of(format, output)
+    reading, network = Reading(size), Network(model, argument, pretrained)
     bench = open_bench(
-        config,
-        db,
-        profile,
-        dataset,
-        None,
-        forget,
-        seed,
-        precision,
-        create=False,
-        options=options,
-        then=then,
-        reading=Reading(size),
+        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network
     )
     if html is not None:
         write_page(bench, table or [], embedding, html)

@@ -8,7 +8,7 @@ import typer
 
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
-from unlearn_bench.cli.session import make_and_show, open_bench
+from unlearn_bench.cli.session import Network, make_and_show, open_bench
 from unlearn_bench.core.errors import OptionError
 from unlearn_bench.core.sources import Reading
 
@@ -20,6 +20,9 @@ def reproduce(
         str | None, typer.Option("--figure", help="A figure of benchmarks.yaml; see `list figures`.")
     ] = None,
     profile: arg.Profile = None,
+    model: arg.Model = None,
+    argument: arg.Arguments = None,
+    pretrained: arg.Pretrained = None,
     dataset: arg.Dataset = None,
     size: arg.Size = None,
     layout: arg.Layout = "auto",
@@ -40,9 +43,9 @@ def reproduce(
     """Run whatever a table still needs, reference models first, and print the table; or the runs of a figure."""
     if (table is None) == (figure is None):
         raise OptionError("reproduce needs either a table or a figure. Give --table or --figure, such as --table 3.")
-    reading = Reading(size, layout, strict)
+    reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, None, forget, seed, precision, options=options, then=then, reading=reading
+        config, db, profile, dataset, None, forget, seed, precision, True, options, then, reading, network
     )
     tables = [table] if table else []
     make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure)

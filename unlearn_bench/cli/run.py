@@ -8,7 +8,7 @@ import typer
 
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
-from unlearn_bench.cli.session import make_and_show, open_bench
+from unlearn_bench.cli.session import Network, make_and_show, open_bench
 from unlearn_bench.core.sources import Reading
 
 
@@ -20,6 +20,9 @@ def run(
         str | None, typer.Option("--preset", help="A named set of options of the method, such as paper.")
     ] = None,
     profile: arg.Profile = None,
+    model: arg.Model = None,
+    argument: arg.Arguments = None,
+    pretrained: arg.Pretrained = None,
     dataset: arg.Dataset = None,
     size: arg.Size = None,
     layout: arg.Layout = "auto",
@@ -42,9 +45,9 @@ def run(
     from unlearn_bench.core.options import parse_pairs
     from unlearn_bench.running.making import with_method
 
-    reading = Reading(size, layout, strict)
+    reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, scenario, forget, seed, precision, options=options, then=then, reading=reading
+        config, db, profile, dataset, scenario, forget, seed, precision, True, options, then, reading, network
     )
     bench, row = with_method(bench, method, preset, parse_pairs(sets or []))
     make_and_show(bench, [row], data, download, device, workers, show=[method])

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     from unlearn_bench.config.benchmarks import Benchmarks, Measured, Row
     from unlearn_bench.report.bench import Bench
     from unlearn_bench.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Network:
+    """The options ``--model``, ``--argument`` and ``--pretrained`` of a command."""
+
+    model: str | None = None
+    arguments: Sequence[str] | None = None
+    pretrained: Path | None = None
+
+
+OF_PROFILE = Network()
 
 
 def load_config(config: Path | None) -> Benchmarks:
@@ -41,24 +54,30 @@ def open_bench(
     options: Path | None = None,
     then: list[str] | None = None,
     reading: Reading = AS_IT_IS,
+    network: Network = OF_PROFILE,
 ) -> Bench:
     """Returns the configurations that the options of a command select, with the file and the database.
 
     Args:
         config, db, profile, dataset, scenario, forget, seed, precision, options, then: as on the command line.
         reading: the options ``--size``, ``--layout`` and ``--strict``; a command that only reads has the first alone.
+        network: the options that choose the network.
         create: whether to create a database that does not exist; a command that only reads does not.
 
     Raises:
         UserError: an option has a value that does not exist, or the database cannot be opened.
     """
     from unlearn_bench.config.benchmarks import database_url
+    from unlearn_bench.config.model_choice import ModelChoice
     from unlearn_bench.config.selection import Choice
     from unlearn_bench.config.tuned import read_tuned
+    from unlearn_bench.core.options import parse_pairs, plain_value
     from unlearn_bench.report.bench import Bench
+    from unlearn_bench.running.network_choice import with_network
     from unlearn_bench.store import Store
 
     benchmarks = _with_plugins(load_config(config), dataset)
+    arguments = parse_pairs(network.arguments or (), "--argument", "width=8")
     choice = Choice(
         profile=profile,
         dataset=dataset,
@@ -67,7 +86,11 @@ def open_bench(
         seeds=seed or (),
         precision=precision,
         reading=reading,
+        model=ModelChoice(
+            network.model, {name: plain_value(word) for name, word in arguments.items()}, network.pretrained
+        ),
     )
+    choice = with_network(benchmarks, choice)
     store = Store(database_url(benchmarks, db), create=create)
     return Bench.choose(benchmarks, store, choice, tuned=read_tuned(options) if options else {})
 

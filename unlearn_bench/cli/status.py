@@ -8,7 +8,7 @@ import typer
 
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
-from unlearn_bench.cli.session import open_bench
+from unlearn_bench.cli.session import Network, open_bench
 from unlearn_bench.core.errors import OptionError
 from unlearn_bench.core.sources import Reading
 
@@ -16,9 +16,13 @@ from unlearn_bench.core.sources import Reading
 @app.command()
 def status(
     profile: arg.Profile = None,
+    model: arg.Model = None,
+    argument: arg.Arguments = None,
+    pretrained: arg.Pretrained = None,
     dataset: arg.Dataset = None,
     size: arg.Size = None,
     json: arg.Json = False,
+    plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
 ) -> None:
@@ -26,7 +30,8 @@ def status(
     from unlearn_bench.config.selection import title_of
     from unlearn_bench.report.listing import progress_of, show_listing
 
-    bench = open_bench(config, db, profile, dataset, create=False, reading=Reading(size))
+    reading, network = Reading(size), Network(model, argument, pretrained)
+    bench = open_bench(config, db, profile, dataset, create=False, reading=reading, network=network)
     body: list[list[Any]] = []
     for name, entry in bench.benchmarks.tables.items():
         try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
-from unlearn_bench.cli.session import make_and_show, open_bench
+from unlearn_bench.cli.session import Network, make_and_show, open_bench
 from unlearn_bench.core.sources import Reading
 
 
 @app.command()
 def train(
     profile: arg.Profile = None,
+    model: arg.Model = None,
+    argument: arg.Arguments = None,
+    pretrained: arg.Pretrained = None,
     dataset: arg.Dataset = None,
     size: arg.Size = None,
     layout: arg.Layout = "auto",
@@ -32,6 +35,8 @@ def train(
     from unlearn_bench.config.benchmarks import Row
 
     names = ["original"] if dataset is not None and forget is None else ["original", "retrained"]
-    reading = Reading(size, layout, strict)
-    bench = open_bench(config, db, profile, dataset, scenario, forget, seed, precision, then=then, reading=reading)
+    reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
+    bench = open_bench(
+        config, db, profile, dataset, scenario, forget, seed, precision, then=then, reading=reading, network=network
+    )
     make_and_show(bench, [Row(method=name) for name in names], data, download, device, workers, show=names)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unlearn_bench.cli import arguments as arg
 from unlearn_bench.cli.app import app
-from unlearn_bench.cli.session import open_bench
+from unlearn_bench.cli.session import Network, open_bench
 from unlearn_bench.core.errors import OptionError, unknown_name
 from unlearn_bench.core.sources import Reading
 
 if TYPE_CHECKING:
     from unlearn_bench.report.bench import Bench
+    from unlearn_bench.running.trials import Trial
 
 TRIALS_SHOWN = 20  # the best trials; all are recorded
 
@@ -37,6 +39,9 @@ def tune(
         typer.Option("--objective", help="honest (no test images or retrained model), or oracle."),
     ] = "honest",
     profile: arg.Profile = None,
+    model: arg.Model = None,
+    argument: arg.Arguments = None,
+    pretrained: arg.Pretrained = None,
     dataset: arg.Dataset = None,
     size: arg.Size = None,
     layout: arg.Layout = "auto",
@@ -59,17 +64,17 @@ def tune(
     """Search a method's options without test images or retrained models, and write the best to a file."""
     from unlearn_bench.cli.terminal import Watch
     from unlearn_bench.config.tuned import check_writable, read_tuned, write_tuned
-    from unlearn_bench.report.listing import plain_table
     from unlearn_bench.running.making import ExecutionConfig
-    from unlearn_bench.running.trials import lines_of, rejections
     from unlearn_bench.running.tuning import tune as search
 
     if objective not in ("honest", "oracle"):
         raise unknown_name("objective", objective, ("honest", "oracle"))
     if grid is not None and trials is not None:
         raise OptionError("--grid and --trials exclude each other. Give only one of them.")
-    reading = Reading(size, layout, strict)
-    bench = open_bench(config, db, profile, dataset, scenario, forget, seed, precision, reading=reading)
+    reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
+    bench = open_bench(
+        config, db, profile, dataset, scenario, forget, seed, precision, reading=reading, network=network
+    )
     file = output or _default_file(bench)
     check_writable(file)
     if file.exists():
@@ -85,6 +90,17 @@ def tune(
             trials=trials,
             disturbances=disturbances,
         )
+    _show(ranked)
+    write_tuned(file, method, chosen)
+    options = ", ".join(f"{name} {value}" for name, value in chosen.options.items()) or "the method's defaults"
+    typer.echo(f"{method}: {options}; {chosen.sentence}. Written to {file}; use it with --options {file}")
+
+
+def _show(ranked: Sequence[Trial]) -> None:
+    """Prints the best trials, and those that were not chosen."""
+    from unlearn_bench.report.listing import plain_table
+    from unlearn_bench.running.trials import lines_of, rejections
+
     header, *body = lines_of(ranked, TRIALS_SHOWN)
     typer.echo(plain_table(header, body))
     if len(ranked) > TRIALS_SHOWN:
@@ -95,14 +111,13 @@ def tune(
         typer.echo(
             "Every trial reduced accuracy on the retained classes by more than five points. The best of them is chosen."
         )
-    write_tuned(file, method, chosen)
-    options = ", ".join(f"{name} {value}" for name, value in chosen.options.items()) or "the method's defaults"
-    typer.echo(f"{method}: {options}; {chosen.sentence}. Written to {file}; use it with --options {file}")
 
 
 def _default_file(bench: Bench) -> Path:
-    """Returns the file of a profile's options; another data set or scenario than the profile's has its own file."""
+    """Returns the file of a profile's options; another network, data set or scenario has its own file."""
     experiment, name = bench.selection.experiment, bench.selection.profile
+    network = PurePath(str(experiment.model["name"])).name.replace(":", "-") if bench.selection.model.words else ""
     if (bench.selection.source, experiment.scenario) != (bench.benchmarks.profiles[name].dataset, "class"):
         name = f"{name}-{experiment.dataset.replace(':', '-')}-{experiment.scenario}"
+    name = f"{name}-{network}" if network else name
     return bench.benchmarks.home / "results" / "tuned" / f"{name}.yaml"

@@ -29,9 +29,7 @@ def unlearn(
     preset: Annotated[
         str | None, typer.Option("--preset", help="A named set of options of the method, such as paper.")
     ] = None,
-    arguments: Annotated[
-        list[str] | None, typer.Option("--argument", help="An argument of the architecture, NAME=VALUE. Repeatable.")
-    ] = None,
+    arguments: arg.Arguments = None,
     key: Annotated[
         str | None, typer.Option("--key", help="Which of several weights in the file, such as state_dict_ema.")
     ] = None,
@@ -76,8 +74,9 @@ def unlearn(
 
     check_writable(output)
     benchmarks = load(config)
-    prepared = {"normalise": normalise, "last_stage": last_stage}
-    described = {**parse_pairs(arguments or []), **{k: v for k, v in prepared.items() if v not in (None, "auto")}}
+    described: dict[str, str] = parse_pairs(arguments or [], "--argument", "width=8")
+    described |= {"normalise": normalise} if normalise != "auto" else {}
+    described |= {"last_stage": last_stage} if last_stage is not None else {}
     choice = Choice(
         dataset=dataset,
         scenario=scenario,

@@ -58,7 +58,7 @@ class Profile(_Strict):
         description="by scenario, all its options",
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1)
-    model: dict[str, Scalar]
+    model: dict[str, Scalar] = Field(description="name of the network, its arguments, `pretrained: FILE`")
     recipe: dict[str, Scalar]
     precision: Precision = "float32"
     threads: int = Field(default=1, ge=1, le=1024)

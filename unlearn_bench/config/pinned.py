@@ -80,6 +80,16 @@ def training_of(experiment: Experiment) -> dict[str, Any]:
     return {name: fields[name] for name in names}
 
 
+def pinned_for(experiment: Experiment, name: str | None, home: Path) -> Pinned | None:
+    """Returns the pinned references ``name`` of a profile if they serve an experiment.
+
+    Raises:
+        ConfigError: see :func:`find_pinned`.
+    """
+    pinned = find_pinned(name, home) if name else None
+    return pinned if pinned is not None and pinned.serves(experiment) else None
+
+
 def find_pinned(name: str, home: Path) -> Pinned:
     """Returns pinned references: those in ``results/references/NAME`` beside benchmarks.yaml, else those shipped.
 

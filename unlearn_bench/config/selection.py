@@ -22,7 +22,8 @@ from unlearn_bench.config.benchmarks import (
     Scalar,
     Subset,
 )
-from unlearn_bench.config.pinned import Pinned, find_pinned
+from unlearn_bench.config.model_choice import OF_PROFILE, ModelChoice, Pretrained, network_of
+from unlearn_bench.config.pinned import Pinned, pinned_for
 from unlearn_bench.core.errors import OptionError, UnknownNameError, did_you_mean, unknown_name
 from unlearn_bench.core.sources import AS_IT_IS, Reading, split_source
 from unlearn_bench.core.spec import Experiment, recorded_name
@@ -42,7 +43,9 @@ class Selection:
         user_options: the options of the command line that lead to this selection, for commands in messages.
         dataset_label: name of the data set for display.
         pinned: references that are not trained on this machine.
+        pretrained: the file of weights from which references start.
         reading: how the images of a user's own data set are read.
+        model: what the user chose in place of the profile's network.
     """
 
     profile: str
@@ -55,7 +58,9 @@ class Selection:
     user_options: str = ""
     dataset_label: str = ""
     pinned: Pinned | None = None
+    pretrained: Pretrained | None = None
     reading: Reading = AS_IT_IS
+    model: ModelChoice = OF_PROFILE
 
     @property
     def configurations(self) -> list[tuple[str, int]]:
@@ -77,6 +82,7 @@ class Choice:
         seeds: seeds of the configurations.
         disturbance: see :class:`unlearn_bench.core.spec.Experiment`.
         reading: how the images of a user's own data set are read.
+        model: the network.
     """
 
     profile: str | None = None
@@ -87,6 +93,7 @@ class Choice:
     precision: str | None = None
     disturbance: int = 0
     reading: Reading = AS_IT_IS
+    model: ModelChoice = OF_PROFILE
 
     @property
     def words(self) -> str:
@@ -95,7 +102,7 @@ class Choice:
         pairs += [*(("--forget", forget) for forget in self.forget), *(("--seed", str(seed)) for seed in self.seeds)]
         pairs += [("--precision", self.precision)]
         words = [word for pair in pairs if pair[1] is not None for word in pair if word is not None]
-        return shlex.join([*words, *self.reading.words])
+        return shlex.join([*words, *self.reading.words, *self.model.words])
 
 
 NOTHING_CHOSEN = Choice()
@@ -130,8 +137,9 @@ def select(
     Raises:
         UnknownNameError: no such profile or data set.
         OptionError: no such precision, or neither the choice nor benchmarks.yaml gives a forget set.
+        CheckpointError: see :func:`unlearn_bench.config.model_choice.network_of`.
     """
-    name, profile = _profile_of(benchmarks, choice)
+    name, profile = profile_of(benchmarks, choice)
     source = _source_of(profile, choice, table, row)
     entry = _entry_of(benchmarks, source)
     reading = choice.reading if ":" in source or source == choice.dataset else AS_IT_IS
@@ -144,6 +152,8 @@ def select(
             f"{did_you_mean(scenario, entry.forget)} Give --forget."
         )
     subset = profile.subset.get(source, Subset())
+    owner = f"{benchmarks.file.name}: profiles.{name}.model"
+    model, pretrained = network_of(profile.model, choice.model, home=benchmarks.home, owner=owner)
     experiment = Experiment(
         dataset=recorded_name(source, reading.size),
         train_per_class=subset.train_per_class,
@@ -151,18 +161,15 @@ def select(
         augment=entry.augment,
         scenario=scenario,
         scenario_options=dict(profile.scenarios.get(scenario, {})),
-        model=dict(profile.model),
+        model=model,
         recipe=dict(profile.recipe),
         precision=choice.precision or profile.precision,
         threads=profile.threads,
         trace_every=table.trace_every if isinstance(table, FigureEntry) else 0,
         disturbance=choice.disturbance,
     )
-    pinned = find_pinned(profile.pinned, benchmarks.home) if profile.pinned else None
-    if pinned is not None and pinned.serves(experiment):
-        experiment = replace(experiment, pinned=pinned.digest)
-    else:
-        pinned = None
+    pinned = pinned_for(experiment, profile.pinned, benchmarks.home)
+    experiment = replace(experiment, pinned=pinned.digest if pinned else "")
     return Selection(
         profile=name,
         experiment=experiment,
@@ -173,11 +180,14 @@ def select(
         user_options=choice.words,
         dataset_label=benchmarks.label_of(experiment.dataset),
         pinned=pinned,
+        pretrained=pretrained,
         reading=reading,
+        model=choice.model,
     )
 
 
-def _profile_of(benchmarks: Benchmarks, choice: Choice) -> tuple[str, Profile]:
+def profile_of(benchmarks: Benchmarks, choice: Choice) -> tuple[str, Profile]:
+    """Returns the name and the content of the profile of a choice, see :func:`select`."""
     of_dataset = _entry_of(benchmarks, choice.dataset) if choice.dataset is not None else None
     name = choice.profile or (of_dataset.profile if of_dataset else benchmarks.default_profile)
     if name not in benchmarks.profiles:

@@ -37,6 +37,7 @@ class Tuned(BaseModel):
     evaluation_seconds: float
     forward_images: int
     backward_images: int
+    model: str = Field(default="", description="the options that chose the network; empty for the profile's")
     versions: str = Field(default="", description="versions of a plug-in's method, model and scenario in the trials")
 
     @property
@@ -49,6 +50,7 @@ class Tuned(BaseModel):
         )
         seconds = self.method_seconds + self.evaluation_seconds
         where = f"{self.dataset}, {self.scenario} {', '.join(self.forget)}"
+        where += f", with {self.model}," if self.model else ""
         where += f", with version {self.versions}," if self.versions else ""
         return f"tuned on {where} by {reads} ({self.search}, {self.trials} trials, {self.runs} runs, {seconds:.0f} s)"
 

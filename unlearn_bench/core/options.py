@@ -7,6 +7,8 @@ pydantic validates values against it, so a wrong value is refused before trainin
 from __future__ import annotations
 
 import inspect
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -67,13 +69,37 @@ class Option:
     search: Search | None = None
 
 
-def parse_pairs(sets: Sequence[str]) -> dict[str, str]:
-    """Returns the options of a command line, each ``NAME=VALUE``. Raises OptionError for an item of another form."""
+def parse_pairs(sets: Sequence[str], option: str = "--set", example: str = "lr=0.01") -> dict[str, str]:
+    """Returns the values of a command-line option, each ``NAME=VALUE``, by name.
+
+    Args:
+        sets: the words after each ``option``.
+        option, example: for messages.
+
+    Raises:
+        OptionError: a word is of another form.
+    """
     pairs = [item.partition("=") for item in sets]
     for item, (name, sign, _) in zip(sets, pairs, strict=True):
         if not name or not sign:
-            raise OptionError(f"--set {item} is not of the form NAME=VALUE. Write it as in --set lr=0.01.")
+            raise OptionError(f"{option} {item} is not of the form NAME=VALUE. Write it as in {option} {example}.")
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def plain_value(word: Any) -> Any:
+    """Returns the number, boolean or list that a word of a command line stands for as JSON; anything else unchanged.
+
+    >>> plain_value("8"), plain_value("true"), plain_value("gelu"), plain_value(0.5)
+    (8, True, 'gelu', 0.5)
+    """
+    try:
+        return json.loads(word, parse_constant=str, parse_float=_finite) if isinstance(word, str) else word
+    except ValueError:
+        return word
+
+
+def _finite(word: str) -> float | str:
+    return float(word) if math.isfinite(float(word)) else word
 
 
 def complete(function: Callable[..., Any], values: Mapping[str, Any], owner: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from unlearn_bench.core.errors import DataError, did_you_mean
 from unlearn_bench.core.sources import short_kind, split_source
 
 LONGEST_NUMBER = 12  # maximum number of digits of a class or of a number of images
+PRETRAINED = "pretrained_sha256"  # in a model's description: the digest of the file of its starting weights
 THEN = ">"  # separates the requests of a sequence; a request starts from the model that the previous one returned
 
 

@@ -90,7 +90,7 @@ class InputCheck:
 
     def __init__(self, allowed: Sequence[Images], normalise: Normalise) -> None:
         """Takes ``allowed``, the images that the method may pass. All have one shape; some may be empty."""
-        self.shape = tuple(allowed[0].pixels.shape[1:])
+        self.shape = tuple(normalise(allowed[0].pixels[:1]).shape[1:])  # grey images can become colour images
         self.rows = 0
         self._misshapen = 0  # rows that have another shape
         self._normalise = normalise

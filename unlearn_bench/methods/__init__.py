@@ -151,8 +151,9 @@ class UnlearningProblem:
             DivergedError: an epoch's mean loss is not finite.
         """
         network = self.copy_of_original()
-        sample = self.retain.pixels[:: max(1, len(self.retain) // PREPARED_WITH)]
-        network.prepare(self.normalise(sample))
+        if not network.is_pretrained:
+            sample = self.retain.pixels[:: max(1, len(self.retain) // PREPARED_WITH)]
+            network.prepare(self.normalise(sample))
         return self.fit(
             network,
             self._batches(self.retain, recipe.batch_size, self.seed, recipe.crop_flip),

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from unlearn_bench.core.errors import OptionError
 from unlearn_bench.core.options import complete
 from unlearn_bench.core.registry import Entry, Registry
+from unlearn_bench.core.spec import PRETRAINED
 from unlearn_bench.data import passed_images as inputs
 
 SEPARATOR = ":"  # in the name of a network that is not registered here, such as torchvision:resnet50
 WEIGHTS = "weights"  # in a description: the digest of the weights of a user's original model
+IDENTITY = (WEIGHTS, PRETRAINED)  # of a description: what identifies weights, and does not make the network
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, one number per channel
 DISTURBANCE = 1e-6  # relative, of each weight
 
@@ -27,9 +29,11 @@ class Classifier(nn.Module, ABC):
 
     Attributes:
         head: (d → K); ``features`` is its input, which the paper's metrics read.
+        is_pretrained: whether its weights come from a file. Training then does not call :meth:`prepare`.
     """
 
     head: nn.Linear
+    is_pretrained: bool = False
 
     def __init_subclass__(cls, **named: Any) -> None:
         """Wraps ``features`` of every architecture to report its inputs while they are watched."""
@@ -130,7 +134,8 @@ def complete_model(description: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         description: ``name`` and any of the architecture's parameters; for a network that is not registered here, see
             :func:`unlearn_bench.models.sources.complete`. ``weights``, the digest of the weights of a user's
-            original model, is part of the run's identity only.
+            original model, and ``pretrained_sha256``, that of a file of starting weights, are part of the run's
+            identity only.
 
     Raises:
         UnknownNameError: there is no such architecture.
@@ -144,7 +149,7 @@ def complete_model(description: Mapping[str, Any]) -> dict[str, Any]:
         from unlearn_bench.models import sources
 
         return sources.complete(description)
-    imported = {WEIGHTS: parameters.pop(WEIGHTS)} if WEIGHTS in parameters else {}
+    imported = {key: parameters.pop(key) for key in IDENTITY if key in parameters}
     return {"name": name, **complete(models.get(str(name)).function, parameters, f"model '{name}'"), **imported}
 
 
@@ -181,7 +186,7 @@ def build(
 
         return sources.build(description, channels=channels, classes=classes, seed=seed, side=side)
     parameters = complete_model(description)
-    parameters.pop(WEIGHTS, None)
+    parameters = {key: value for key, value in parameters.items() if key not in IDENTITY}
     function = models.get(parameters.pop("name")).function
     with torch.random.fork_rng(devices=[]):  # initialisation uses the global generator, whose state must not change
         torch.manual_seed(seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,16 @@ from torch import nn
 
 from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, reason_of, unknown_name
 from unlearn_bench.core.functions import load_module
+from unlearn_bench.core.options import plain_value
 from unlearn_bench.core.sources import LARGEST_SIZE
-from unlearn_bench.models import SEPARATOR, WEIGHTS, Classifier, Statistics, models
+from unlearn_bench.models import IDENTITY, SEPARATOR, Classifier, Statistics, models
 from unlearn_bench.models.external import External
 from unlearn_bench.models.weight_fit import normalisation_names
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NORMALISATIONS = ("auto", "dataset", "imagenet", "none")
 # of a description; every other key is an argument of the function that makes the network
-OURS = ("name", "input_size", "normalise", "last_stage", "source_digest", WEIGHTS)
+OURS = ("name", "input_size", "normalise", "last_stage", "source_digest", *IDENTITY)
 # arguments by which libraries choose trained weights, which come from a user's own file here
 TRAINED = ("pretrained", "weights", "weights_backbone", "checkpoint_path")
 DIGEST = 12  # characters of a file's SHA-256
@@ -37,21 +37,23 @@ def complete(description: Mapping[str, Any]) -> dict[str, Any]:
             where they differ from the defaults, ``input_size`` (side in pixels to which images are resized),
             ``normalise`` (one of :data:`NORMALISATIONS`; ``auto`` is the architecture's own numbers) and ``last_stage``
             (names of modules, separated by commas). Every other key is an argument of the network's function.
-            ``source_digest`` and ``weights`` are part of the run's identity only: the start of the SHA-256 of the
-            user's source file, and the digest of the weights of the original model.
+            ``source_digest``, ``weights`` and ``pretrained_sha256`` are part of the run's identity only: the start of
+            the SHA-256 of the user's source file, the digest of the weights of the original model, and that of the file
+            of starting weights.
 
     Raises:
         OptionError, UnknownNameError: a value is out of range, the function does not exist, or ``source_digest`` is not
             that of the file.
     """
-    found = {key: _value(value) for key, value in description.items()}
+    digests = ("source_digest", *IDENTITY)  # which can look like numbers
+    found = {key: value if key in digests else plain_value(value) for key, value in description.items()}
     size = found.get("input_size")
     if size is not None and not (isinstance(size, int) and 1 <= size <= LARGEST_SIZE):
         raise OptionError(f"The model's input_size is {size}, expected 1 to {LARGEST_SIZE} pixels.")
     if (normalise := found.get("normalise", "auto")) not in NORMALISATIONS:
         raise unknown_name("normalisation", str(normalise), NORMALISATIONS)
     if digest := _source_digest(str(found["name"])):
-        stated = found.setdefault("source_digest", digest)
+        stated = str(found.setdefault("source_digest", digest))  # YAML reads twelve decimal digits as a number
         if stated != digest:
             raise OptionError(
                 f"The file of the model {found['name']} has the SHA-256 {digest}…, expected {stated}…. Restore the "
@@ -100,7 +102,7 @@ def make_module(description: Mapping[str, Any], classes: int) -> nn.Module:
     """
     name = str(description["name"])
     source, _, function = name.rpartition(SEPARATOR)
-    given = {key: _value(value) for key, value in description.items() if key not in OURS}
+    given = {key: plain_value(value) for key, value in description.items() if key not in OURS}
     if source in ("torchvision", "timm"):
         given = _untrained(given)
     try:
@@ -156,14 +158,6 @@ def _of_torchvision(function: str, arguments: Mapping[str, Any]) -> nn.Module:
     return module
 
 
-def _value(argument: Any) -> Any:
-    """Returns the number or boolean that a word of the command line stands for; other words unchanged."""
-    try:
-        return json.loads(argument) if isinstance(argument, str) else argument
-    except ValueError:
-        return argument
-
-
 def _timm() -> Any:
     try:
         return importlib.import_module("timm")
@@ -183,7 +177,7 @@ def _untrained(arguments: dict[str, Any]) -> dict[str, Any]:
         if arguments.get(name) not in (False, None, "False", "None", "none", ""):
             raise OptionError(
                 f"The argument {name}={arguments[name]} asks for the weights of the library, and weights come from the "
-                "files that you give. Leave it out."
+                "files that you give, with --pretrained FILE in the benchmark. Leave it out."
             )
     return {name: value for name, value in arguments.items() if name not in TRAINED}
 

@@ -153,7 +153,7 @@ def _misfit(candidate: Candidate, file: Path, architecture: str) -> CheckpointEr
     problems = (("lacks", fit.lacking), ("has the unknown", fit.unknown), ("has another shape for", shapes))
     differences = "; ".join(f"{verb} {listed(names)}" for verb, names in problems if names)
     where = f"{printable('.'.join(candidate.keys))} of {file.name}" if candidate.keys else file.name
-    remedy = "Give the architecture and the options of these weights (--architecture, --set)."
+    remedy = "Give the network that has these weights, with its arguments (--argument)."
     if re.search(r"-\d+-of-\d+", file.name):
         remedy = "It is one of several shards: give their index, such as model.safetensors.index.json."
     return CheckpointError(f"{where} does not fit {architecture}: it {differences}. {remedy}")

@@ -51,6 +51,6 @@ def audit_command(
     words += ["--normalise", str(model.pop("normalise"))] if "normalise" in model else []
     for name in ("weights", "source_digest", "last_stage", "input_size"):
         model.pop(name, None)
-    words += [word for name, value in model.items() for word in ("--set", f"{name}={value}")]
+    words += [word for name, value in model.items() for word in ("--argument", f"{name}={value}")]
     words += ["--data", str(data)] if data else []
     return shlex.join(words)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from unlearn_bench.config.benchmarks import Row
+from unlearn_bench.config.model_choice import OF_PROFILE
 from unlearn_bench.config.selection import Placed, Selection
-from unlearn_bench.core.spec import THEN
+from unlearn_bench.core.spec import PRETRAINED, THEN
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MethodRecord, RunRecord, Twin
 
@@ -34,7 +35,7 @@ def words_of(selection: Selection) -> str:
     words = [("--profile", selection.profile), ("--dataset", selection.source), ("--scenario", experiment.scenario)]
     words += [*(("--forget", forget) for forget in selection.forget), ("--precision", experiment.precision)]
     options = "".join(f" {name} {shlex.quote(word)}" for name, word in words)
-    return options + "".join(f" {word}" for word in selection.reading.words)
+    return options + "".join(f" {shlex.quote(word)}" for word in [*selection.reading.words, *selection.model.words])
 
 
 def missing_reference(selection: Selection, lacking: Sequence[Configuration]) -> str:
@@ -53,7 +54,7 @@ def provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
     """Returns notes on data, model, software, hardware and dates of a table."""
     experiment = selection.experiment
     images = {run.dataset_digest[:12] for run in runs}
-    model = ", ".join(f"{name} {value}" for name, value in experiment.model.items() if name != "name")
+    model = ", ".join(f"{name} {value}" for name, value in experiment.model.items() if name not in ("name", PRETRAINED))
     recipe = ", ".join(f"{name} {value}" for name, value in experiment.recipe.items())
     scenario = ", ".join(f"{name} {value}" for name, value in experiment.scenario_options.items())
     is_sequence = any(THEN in words for words in selection.forget)
@@ -67,10 +68,25 @@ def provenance(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:
         f"{sequence}; seeds {', '.join(str(seed) for seed in selection.seeds)}.",
         f"Model: {experiment.model['name']}{f' ({model})' if model else ''}{revisions.get('model', '')}, "
         f"{experiment.precision}; recipe: {recipe}.",
+        *_starting(selection),
         *_pinned(selection, runs),
         measured_by(runs),
         *([ONE_SEED] if len(selection.seeds) == 1 and len(selection.forget) > 1 else []),
     ]
+
+
+def _starting(selection: Selection) -> list[str]:
+    """Returns notes on starting weights, and on options that were chosen for another network."""
+    notes, pretrained = [], selection.pretrained
+    if pretrained is not None:
+        name = f"{pretrained.file.name} (SHA-256 {pretrained.digest[:12]}…)"
+        notes.append(f"Original and retrained models start from the weights in {name}.")
+    if selection.model != OF_PROFILE and selection.options:
+        notes.append(
+            f"The network is chosen with {shlex.join(selection.model.words)}; the recipe and the options of profile "
+            f"{selection.profile} were chosen for its own network."
+        )
+    return notes
 
 
 def _pinned(selection: Selection, runs: Sequence[RunRecord]) -> list[str]:

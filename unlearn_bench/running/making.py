@@ -19,6 +19,7 @@ from unlearn_bench.report.bench import Bench
 from unlearn_bench.running.executors.local import execute
 from unlearn_bench.running.memory import choose_workers
 from unlearn_bench.running.plan import check, make_plan, with_preset
+from unlearn_bench.running.pretrained import check_network
 from unlearn_bench.store.health import tidy
 from unlearn_bench.store.records import Status
 from unlearn_bench.training.devices import bfloat16_slowdown, choose_device
@@ -130,6 +131,8 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
     dataset = images_of(bench, config)
     plan = make_plan(selection, rows, dataset, bench.store, with_outputs=with_outputs)
     workers = choose_workers(plan.missing, dataset, device, config.workers) if plan.missing else 1
+    if plan.missing:
+        check_network(selection, dataset, config.say)
     tidy(bench.store)
     bench.store.mark_requested([task.spec.key for task in plan.tasks])
     statuses: list[Status | None] = []

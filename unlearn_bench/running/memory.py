@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from unlearn_bench.core.errors import DataError, OptionError
 from unlearn_bench.core.memory import available_memory, in_gib
 from unlearn_bench.data import Dataset
-from unlearn_bench.models import build
+from unlearn_bench.data.batches import Normalise
+from unlearn_bench.models import Classifier, build
 from unlearn_bench.models.outputs import BATCH
 from unlearn_bench.running.tasks import Task
 
@@ -72,14 +73,35 @@ def choose_workers(tasks: Sequence[Task], dataset: Dataset, device: torch.device
 
 
 def activations(model: dict[str, Any], channels: int, height: int, width: int, classes: int) -> Activations | None:
-    """Returns the memory of a network's activations, measured on two small images; None if it takes no small images.
+    """Returns the memory of a network's activations, measured on two images; None if the network cannot be built.
+
+    The two images are small ones where the network takes any size: memory is proportional to the number of pixels.
 
     Args:
         model: description of the architecture.
         channels, height, width: of the images.
         classes: number of classes.
     """
-    probe = (min(height, PROBE), min(width, PROBE))
+    small = (min(height, PROBE), min(width, PROBE))
+    for side in dict.fromkeys((small, (height, width))):
+        measured = _measured(model, channels, side, classes)
+        if measured is not None:
+            network, per_image = measured
+            is_resized = network.preparation.get("input_size") is not None  # then every image has the same cost
+            scale = 1.0 if is_resized else height * width / (side[0] * side[1])
+            return Activations(training=per_image.training * scale, evaluation=per_image.evaluation * scale)
+    return None
+
+
+def _measured(
+    model: dict[str, Any], channels: int, side: tuple[int, int], classes: int
+) -> tuple[Classifier, Activations] | None:
+    """Returns a network and the memory of its activations for an image of a size; None if it does not take this size.
+
+    Args:
+        model, channels, classes: see :func:`activations`.
+        side: height and width of the images in pixels.
+    """
     kept: dict[int, torch.UntypedStorage] = {}
     largest = 0
 
@@ -94,19 +116,19 @@ def activations(model: dict[str, Any], channels: int, height: int, width: int, c
 
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator
         try:
-            network = build(model, channels=channels, classes=classes, seed=0).train()
+            network = build(model, channels=channels, classes=classes, seed=0, side=side).train()
+            normalise = Normalise(*network.statistics((0.0,) * channels, (1.0,) * channels))
             handles = [module.register_forward_hook(watch) for module in network.modules()]
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                logits = network(torch.zeros(2, channels, *probe))
+                logits = network(normalise(torch.zeros(2, channels, *side, dtype=torch.uint8)))
                 F.cross_entropy(logits, torch.zeros(2, dtype=torch.int64))
-        except Exception:  # an architecture of the user may refuse small images in any way
+        except Exception:  # an architecture of the user may refuse images in any way
             return None
     for handle in handles:
         handle.remove()
     own = {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
     saved = sum(storage.nbytes() for address, storage in kept.items() if address not in own)
-    scale = height * width / (probe[0] * probe[1]) / 2
-    return Activations(training=(saved + 3 * largest) * scale, evaluation=2 * largest * scale)
+    return network, Activations(training=(saved + 3 * largest) / 2, evaluation=largest)
 
 
 def _needed(tasks: Sequence[Task], dataset: Dataset) -> float | None:

@@ -119,7 +119,7 @@ def make_plan(
             forget_digest=split.digest,
             revisions=revisions,
         )
-        return Task(spec, selection.profile, start, selection.pinned)
+        return Task(spec, selection.profile, start, selection.pinned, selection.pretrained)
 
     for forget, seed in selection.configurations:
         latest: dict[int, Task] = {}  # by index in ``resolved``, the run after the previous request

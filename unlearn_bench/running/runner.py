@@ -27,6 +27,7 @@ from unlearn_bench.running.guards import Guard
 from unlearn_bench.running.guards.paths import forbidden_paths
 from unlearn_bench.running.guards.recorded import check_recorded
 from unlearn_bench.running.outputs import outputs_of_run, outputs_on_the_way
+from unlearn_bench.running.pretrained import begin
 from unlearn_bench.running.saving import saved_training
 from unlearn_bench.running.tasks import Task, measured, method_data
 from unlearn_bench.store import Store, trainings
@@ -108,7 +109,7 @@ class Runner:
     def problem(self, task: Task, split: ForgetSplit, monitor: RunMonitor) -> UnlearningProblem:
         """Returns the problem that the method gets: the data that it declares, and nothing else."""
         spec, method, data = task.spec, task.method, method_data(task, split)
-        start = self._start(task.start) if task.start else self._untrained(spec)
+        start = self._start(task.start) if task.start else begin(self._untrained(spec), task, len(self.dataset.classes))
         if method.from_scratch and (disturbance := spec.experiment.disturbance):
             disturb(start, spec.derive_seed(f"disturbance {disturbance}"))
         return UnlearningProblem(

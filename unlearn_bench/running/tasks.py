@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from unlearn_bench.config.model_choice import Pretrained
 from unlearn_bench.config.pinned import Pinned, PinnedModel
 from unlearn_bench.core.errors import DataError
 from unlearn_bench.core.registry import Entry
@@ -32,12 +33,14 @@ class Task:
         start: the run from whose weights the method starts: that of the original model or, in a sequence of requests,
             that of the same method after the previous request. None if the method trains from scratch.
         pinned: the reference models that come with the package and are not trained here.
+        pretrained: the file of weights from which a reference starts; None for weights drawn from the seed.
     """
 
     spec: RunSpec
     profile: str
     start: Task | None
     pinned: Pinned | None = None
+    pretrained: Pretrained | None = None
 
     @property
     def method(self) -> Method:

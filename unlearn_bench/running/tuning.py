@@ -27,6 +27,7 @@ retrained models, which are not available in practice.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -220,6 +221,7 @@ class _Search:
             evaluation_seconds=round(sum(run.evaluation_seconds for run in runs), 2),
             forward_images=sum(model.forward_images for model in spent),
             backward_images=sum(model.backward_images for model in spent),
+            model=shlex.join(selection.model.words),
             versions="" if versions == "1" else versions,
         )
 
