@@ -183,7 +183,13 @@ class UnlearningProblem:
         self._train_epoch(network, batches, optimizer, loss=loss, curve=curve, steps=steps)
 
     def _train_epoch(
-        self, network: Classifier, batches: Batches, optimizer: torch.optim.Optimizer, *, loss: Loss, **options: Any
+        self,
+        network: Classifier,
+        batches: Iterable[tuple[Tensor, Tensor]],
+        optimizer: torch.optim.Optimizer,
+        *,
+        loss: Loss,
+        **options: Any,
     ) -> None:
         device = self.retain.labels.device.type
         autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16)
