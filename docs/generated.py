@@ -48,7 +48,7 @@ def metrics() -> str:
             f"{each.bounds[1]:g} {each.unit}".rstrip(),
             each.better,
             each.reads,
-            ", ".join(each.scenarios) or "all",
+            ", ".join(each.scenarios) or f"all{''.join(f' but {name}' for name in each.undefined)}",
         ]
         for each in metrics
     ]

@@ -174,6 +174,13 @@ def make_home(home: Path) -> None:
             pixels.convert("RGB").save(folder / f"{k}.png")
             pixels.convert("RGB").resize((20, 17 + k)).save(other / f"{k}.png")
     shutil.make_archive(str(home / "photos"), "zip", home / "photos")
+    for label, name in enumerate(("cat", "dog", "fox")):
+        for k, image in enumerate(digits.images[digits.target == label][:60]):
+            folder = home / ("others" if k >= 30 else f"album/{'train' if k < 20 else 'test'}") / name
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = Image.fromarray((image * 15.9).astype("uint8")).resize((16, 16))
+            pixels.convert("RGB").save(folder / f"{k}.png")
+    (home / "wrong.txt").write_text("# wrong labels\ntrain/cat/3.png\ntrain/dog/12.png\n", encoding="utf-8")
     (home / "pets").mkdir()
     files = sorted((home / "photos").glob("*/*.png"))
     for k, split in enumerate(("train", "test")):

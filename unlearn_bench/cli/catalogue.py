@@ -96,6 +96,7 @@ def describe_metric(metric: Metric) -> str:
         f"version {metric.revision}.",
     ]
     parts += [f"Defined only in the scenario {' or '.join(metric.scenarios)}."] if metric.scenarios else []
+    parts += [f"Not defined in the scenario {name}: {why}." for name, why in metric.undefined.items()]
     parts += [f"A plug-in from {metric.origin}."] if metric.origin else []
     statements = {
         "Can show": metric.shows,

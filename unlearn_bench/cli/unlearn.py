@@ -22,9 +22,21 @@ def unlearn(
         ),
     ],
     dataset: Annotated[str, typer.Option("--dataset", help="The images: folder:PATH, or see `list datasets`.")],
-    forget: Annotated[str, typer.Option("--forget", help="The forget set, such as a class by name or number.")],
     method: Annotated[str, typer.Option("--method", help="The method to run; see `list methods`.")],
     output: Annotated[Path, typer.Option("--output", help="The new file, in the form of --model.")],
+    forget: Annotated[
+        str | None, typer.Option("--forget", help="The forget set, such as a class by name or number.")
+    ] = None,
+    forget_list: Annotated[
+        str | None,
+        typer.Option(
+            "--forget-list", help="In place of --forget: a file with a training image (path or index) a line."
+        ),
+    ] = None,
+    retain: Annotated[
+        str | None,
+        typer.Option("--retain", help="A folder of images that the method retains, in place of those of --dataset."),
+    ] = None,
     sets: arg.Set = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="A named set of options of the method, such as paper.")
@@ -72,6 +84,7 @@ def unlearn(
     from unlearn_bench.running.unlearning import unlearn as run_unlearn
     from unlearn_bench.store import Store
 
+    forget, scenario = _forget_set(forget, forget_list, scenario)
     check_writable(output)
     benchmarks = load(config)
     described: dict[str, str] = parse_pairs(arguments or [], "--argument", "width=8")
@@ -95,9 +108,30 @@ def unlearn(
             method=method,
             preset=preset,
             options=parse_pairs(sets or []),
+            retain=retain,
         )
         result.write(output)
     readings = {metric.name: (metric.label, metric.unit, metric.without_reference) for metric in metrics}
-    typer.echo(describe_change(result.original, result.unlearned, readings))
+    undefined = {metric.label: why for metric in metrics if (why := metric.undefined.get(result.unlearned.scenario))}
+    typer.echo(describe_change(result.original, result.unlearned, readings, undefined))
     typer.echo(f"\nWritten to {output}. Audit it with:")
-    typer.echo(audit_command(result.unlearned, model, output, dataset, size, data))
+    words = [*choice.reading.words, *(["--key", key] if key else []), *(["--data", str(data)] if data else [])]
+    typer.echo(audit_command(result.unlearned, model, output, dataset, forget, size, words))
+
+
+def _forget_set(forget: str | None, forget_list: str | None, scenario: str | None) -> tuple[str, str | None]:
+    """Returns the forget set and its scenario.
+
+    Raises:
+        OptionError: there is none, or there are two, or a list of another scenario.
+    """
+    from unlearn_bench.core.errors import OptionError
+
+    if forget is not None and forget_list is None:
+        return forget, scenario
+    if forget_list is None or forget is not None:
+        problem = "There is no forget set" if forget is None else "There are two forget sets"
+        raise OptionError(f"{problem}. Give --forget with a class, or --forget-list with a file of images.")
+    if scenario not in (None, "list"):
+        raise OptionError(f"--forget-list is of the scenario list, and --scenario is {scenario}. Leave out --scenario.")
+    return forget_list, "list"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_bench.core.errors import DataError, did_you_mean
+from unlearn_bench.core.image_list import list_name
 from unlearn_bench.core.sources import short_kind, split_source
 
 LONGEST_NUMBER = 12  # maximum number of digits of a class or of a number of images
@@ -109,7 +110,7 @@ def canonical_forget(
     """Returns the canonical spelling of a forget set, under which it is recorded.
 
     Raises:
-        DataError: a class that does not exist.
+        DataError: a class that does not exist, or a list that cannot be read.
     """
     if THEN in words:
         requests = words.split(THEN)
@@ -118,6 +119,8 @@ def canonical_forget(
         return ",".join(str(label) for label in class_labels(words, classes, dataset))
     if scenario == "subclass":
         return ",".join(fine_classes[label] for label in class_labels(words, fine_classes, dataset))
+    if scenario == "list":
+        return list_name(words)
     return random_subset(words) if scenario == "random" else words
 
 
@@ -177,6 +180,7 @@ class Experiment:
         disturbance: index of a small random disturbance of the start weights: each weight is multiplied by
             1 + 1e-6 · N(0, 1). It imitates the rounding of another processor, and ``check`` uses it to measure the
             effect of rounding. 0 for none, as in every table.
+        retain: digest of the images that D'_r is drawn from in place of D_r; empty for D_r.
     """
 
     dataset: str
@@ -194,6 +198,7 @@ class Experiment:
     pinned: str = ""
     disturbance: int = 0
     rehearsal: bool = False
+    retain: str = ""
 
     @property
     def is_trial(self) -> bool:
@@ -207,7 +212,7 @@ class Experiment:
         return {
             HASHED_NAMES.get(name, name): value
             for name, value in fields.items()
-            if value or name not in ("pinned", "disturbance", "rehearsal")
+            if value or name not in ("pinned", "disturbance", "rehearsal", "retain")
         }
 
     @property
@@ -260,8 +265,9 @@ class RunSpec:
         The weights of the original model do not depend on the forget set, so all configurations and scenarios share one
         training. A backdoor is an exception, because its forget set changes the images. The weights of a retrained
         model depend on which images are forgotten, but not on the name of the forget set or the order of requests.
-        References do not depend on held-out images, on tracing, or on which other models are pinned. For all other
-        methods, the identity of the weights is the key of the run; a rehearsal makes the weights of the table's run.
+        References do not depend on held-out images, on tracing, on other images for D'_r, or on which other models are
+        pinned. For all other methods, the identity of the weights is the key of the run; a rehearsal makes the weights
+        of the table's run.
 
         Args:
             uses_forget_set: whether the weights depend on the forget set.
@@ -272,7 +278,7 @@ class RunSpec:
         if not from_scratch:
             return performed.key
         revisions = {kind: text for kind, text in self.revisions.items() if kind != "scenario" or changes_images}
-        experiment = replace(performed.experiment, held_out=0.0, trace_every=0, pinned="")
+        experiment = replace(performed.experiment, held_out=0.0, trace_every=0, pinned="", retain="")
         whole = replace(self, experiment=experiment, revisions=revisions).canonical
         dropped = {"forget"} if uses_forget_set else {"forget", "forget_digest"}
         shared = {name: value for name, value in whole.items() if name not in dropped}

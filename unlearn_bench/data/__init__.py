@@ -21,6 +21,7 @@ from unlearn_bench.core.sources import AS_IT_IS, Reading
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+LEFT_OUT = -2  # the row of a training image that a profile's subset leaves out
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Dataset:
         mean, std: per channel over the training pixels scaled to [0, 1], for normalisation. They are computed from all
             of D, including the forget set, so that original and retrained models share one normalisation.
         paths: the files or folders that the data set was read from; empty for a data set that comes with a package.
+        source: where each image was in these files, to find listed images; None for images that were not loaded.
+        retain: the images that D'_r is drawn from in place of D_r; None for D_r.
     """
 
     name: str
@@ -88,6 +91,8 @@ class Dataset:
     fine_classes: tuple[str, ...] = ()
     test_images: int = 0
     paths: tuple[str, ...] = ()
+    source: Source | None = None
+    retain: Images | None = None
 
     @property
     def channels(self) -> int:
@@ -120,7 +125,8 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Dataset:
         """Returns the data set on ``device``."""
-        return replace(self, train=self.train.to(device), test=self.test.to(device))
+        retain = None if self.retain is None else self.retain.to(device)
+        return replace(self, train=self.train.to(device), test=self.test.to(device), retain=retain)
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,8 @@ class Splits:
         classes: names of the classes, by label.
         train_fine, test_fine: (N,) int64, finer labels; None if there are none.
         fine_classes: names of the finer classes.
+        rows: (R,) int64, the position in the training split of each image in the order in which it was read, −1 for a
+            test image; None if the training images are in that order.
     """
 
     train_pixels: Pixels
@@ -143,6 +151,7 @@ class Splits:
     train_fine: Labels | None = None
     test_fine: Labels | None = None
     fine_classes: tuple[str, ...] = ()
+    rows: Labels | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,8 @@ class ForgetSplit:
         triggered: in the scenario ``backdoor``, the test images with the trigger and their true labels.
         target: in the scenario ``backdoor``, the label of poisoned images.
         earlier: (L,) int64, in a sequence of requests the positions in ``forget`` that earlier requests contain.
+        has_counterpart: whether ``test_forget`` corresponds to D_f. If not, metrics read D_f itself in its place.
+        retain: the images that D'_r is drawn from in place of D_r; None for D_r.
     """
 
     name: str
@@ -170,6 +181,8 @@ class ForgetSplit:
     triggered: Images | None = None
     target: int | None = None
     earlier: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    has_counterpart: bool = True
+    retain: Images | None = None
 
     @property
     def is_forget(self) -> Tensor:
@@ -219,6 +232,29 @@ class Location:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where each image of a data set was when it was read.
+
+    Attributes:
+        reader: name of the reader.
+        folder, path, reading: as of the :class:`Location`.
+        rows: (R,) int64, the position in the training split of each training image in the order of the reader. If the
+            test split was made by hashes, all images have a row, which is −1 for a test image.
+    """
+
+    reader: str
+    folder: Path
+    path: str
+    reading: Reading
+    rows: Tensor
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """Returns the names of the images that have a row, in order, and of the test images; empty without names."""
+        reader = datasets.get(self.reader)
+        return reader.names(Location(self.folder, self.path, reading=self.reading)) if reader.names else ([], [])
+
+
+@dataclass(frozen=True)
 class DatasetReader(Entry):
     """A registered reader.
 
@@ -227,11 +263,14 @@ class DatasetReader(Entry):
         is_official: whether the splits are as published. Published splits may share images; the copies in the test
             split are then left out. Shared images in a user's own folder raise an error instead.
         reads_by: attributes of ``Location.reading`` that the reader applies, as readers of a user's own images do.
+        names: returns the names of the training images in the order of the reader, and of the test images; all of them
+            are training images if there is no test split. None if images have no names.
     """
 
     files: Callable[[Location], list[Path]] | None = None
     is_official: bool = True
     reads_by: tuple[str, ...] = ()
+    names: Callable[[Location], tuple[list[str], list[str]]] | None = None
 
 
 datasets: Registry[DatasetReader] = Registry("dataset", __name__)
@@ -244,6 +283,7 @@ def dataset(
     files: Callable[[Location], list[Path]] | None = None,
     is_official: bool = True,
     reads_by: tuple[str, ...] = (),
+    names: Callable[[Location], tuple[list[str], list[str]]] | None = None,
     version: int = 1,
 ) -> Callable[[Callable[[Location], Splits]], Callable[[Location], Splits]]:
     """Registers a function from a :class:`Location` to :class:`Splits` as a reader under its own name.
@@ -253,7 +293,7 @@ def dataset(
 
     def register(function: Callable[[Location], Splits]) -> Callable[[Location], Splits]:
         name = function.__name__
-        datasets.add(DatasetReader(name, label, source, function, files, is_official, reads_by, version=version))
+        datasets.add(DatasetReader(name, label, source, function, files, is_official, reads_by, names, version=version))
         return function
 
     return register

@@ -22,7 +22,7 @@ from unlearn_bench.core.spec import digest_of
 from unlearn_bench.data import DatasetReader, Location, Splits
 from unlearn_bench.data.loading import canonical
 
-VERSION = 3  # of the layout below; a new number invalidates every cached file
+VERSION = 4  # of the layout below; a new number invalidates every cached file
 NAMES = ("classes", "fine_classes")
 
 

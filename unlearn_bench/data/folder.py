@@ -48,12 +48,20 @@ def _files(location: Location) -> list[Path]:
         return tree.sources([name for name, _ in found.train + found.test])
 
 
+def _names(location: Location) -> tuple[list[str], list[str]]:
+    with warnings.catch_warnings():  # shown when the images were read
+        warnings.simplefilter("ignore", DataNotice)
+        with _arranged(location) as (_, found):
+            return [name for name, _ in found.train], [name for name, _ in found.test]
+
+
 @dataset(
     label="Folder of class folders",
     source="your own images",
     files=_files,
     is_official=False,
     reads_by=("size", "layout", "is_strict"),
+    names=_names,
     version=2,  # images are turned as their EXIF data says
 )
 def folder(location: Location) -> Splits:

@@ -22,7 +22,18 @@ from unlearn_bench.core.memory import available_memory, in_gib
 from unlearn_bench.core.progress import Progress, silent
 from unlearn_bench.core.sources import AS_IT_IS, Reading, split_source
 from unlearn_bench.core.spec import recorded_name, user_folder
-from unlearn_bench.data import Dataset, DatasetReader, Images, Labels, Location, Pixels, Splits, datasets
+from unlearn_bench.data import (
+    LEFT_OUT,
+    Dataset,
+    DatasetReader,
+    Images,
+    Labels,
+    Location,
+    Pixels,
+    Source,
+    Splits,
+    datasets,
+)
 
 LONGEST_NAME = 200  # characters of a class name
 
@@ -70,8 +81,11 @@ def load(
             f"{name} cannot be read: {problem.strerror}: {problem.filename}. Check the file and its permissions."
         ) from None
     train, test = (_images(splits, split) for split in ("train", "test"))
-    train = _thin(train, train_per_class, splits.classes, "training")
-    test = _thin(test, test_per_class, splits.classes, "test")
+    kept, kept_test = (
+        _kept(images, number, splits.classes, split)
+        for images, number, split in ((train, train_per_class, "training"), (test, test_per_class, "test"))
+    )
+    train, test = (images if part is None else images[part] for images, part in ((train, kept), (test, kept_test)))
     _check_memory(train)
     scaled = train.pixels.float().div_(255)
     return Dataset(
@@ -86,6 +100,7 @@ def load(
         fine_classes=splits.fine_classes,
         test_images=len(test),
         paths=_paths(files),
+        source=Source(reader.name, folder, path, reading, _rows(splits, kept)),
     )
 
 
@@ -133,6 +148,9 @@ def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
         )
     train, test = np.argsort(train_digests), np.argsort(test_digests)
     test = test[~is_shared[test]]
+    position = np.empty(len(train), dtype=np.int64)  # in the new order, of each image in the old one
+    position[train] = np.arange(len(train))
+    rows = position if splits.rows is None else np.where(splits.rows < 0, -1, position[splits.rows])
     return replace(
         splits,
         train_pixels=splits.train_pixels[train],
@@ -141,6 +159,7 @@ def canonical(splits: Splits, *, drop_overlap: bool = False) -> Splits:
         test_labels=splits.test_labels[test],
         train_fine=None if splits.train_fine is None else splits.train_fine[train],
         test_fine=None if splits.test_fine is None else splits.test_fine[test],
+        rows=rows,
     )
 
 
@@ -164,7 +183,7 @@ def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test
         test_share: test share of each class, rounded to whole images, at least one.
     """
     digests = np.array(Images(_tensor(pixels), _tensor(labels)).digests)
-    _, order = np.unique(digests, return_index=True)  # sorted by hash, without duplicates
+    _, order, same = np.unique(digests, return_index=True, return_inverse=True)  # sorted by hash, without duplicates
     test: list[int] = []
     for label in range(len(classes)):
         members = order[labels[order] == label]
@@ -173,7 +192,8 @@ def split_by_hash(pixels: Pixels, labels: Labels, classes: tuple[str, ...], test
     is_test[test] = True
     train = order[~is_test[order]]
     chosen = order[is_test[order]]
-    return Splits(pixels[train], labels[train], pixels[chosen], labels[chosen], classes)
+    rows = np.where(is_test[order], -1, np.cumsum(~is_test[order]) - 1)[same]
+    return Splits(pixels[train], labels[train], pixels[chosen], labels[chosen], classes, rows=rows)
 
 
 def _paths(files: list[Path]) -> tuple[str, ...]:
@@ -197,7 +217,19 @@ def _tensor(array: Pixels | Labels) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
-def _thin(images: Images, per_class: int | None, classes: tuple[str, ...], split: str) -> Images:
+def _rows(splits: Splits, kept: Tensor | None) -> Tensor:
+    """Returns the rows of :class:`unlearn_bench.data.Source`, for the training images at ``kept``; None for all."""
+    count = len(splits.train_labels)
+    rows = torch.from_numpy(np.arange(count) if splits.rows is None else splits.rows)
+    if kept is None:
+        return rows
+    position = torch.full((count,), LEFT_OUT)
+    position[kept] = torch.arange(len(kept))
+    return torch.where(rows < 0, rows, position[rows])
+
+
+def _kept(images: Images, per_class: int | None, classes: tuple[str, ...], split: str) -> Tensor | None:
+    """Returns the positions of the first images of each class; None for all images."""
     counts = torch.bincount(images.labels, minlength=len(classes))
     needed = per_class or (1 if split == "training" else 0)  # a retained class may have no test images
     for label, count in enumerate(counts.tolist()):
@@ -209,9 +241,9 @@ def _thin(images: Images, per_class: int | None, classes: tuple[str, ...], split
                 f"Class '{classes[label]}' has {count} {split} images, expected at least {needed}. {remedy}"
             )
     if per_class is None:
-        return images
+        return None
     keep = [torch.nonzero(images.labels == label)[:per_class, 0] for label in range(len(classes))]
-    return images[torch.cat(keep).sort().values]
+    return torch.cat(keep).sort().values
 
 
 def _check_memory(train: Images) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
@@ -33,6 +33,7 @@ class Metric(Entry):
         about: ``forget`` or ``retain``, the set that the value describes.
         shows, hides: what the value can show and what it cannot, a sentence each.
         without_reference: how to read the value without a retrained model, in a sentence.
+        undefined: the scenarios in which the metric is not defined, each with the reason.
     """
 
     bounds: tuple[float, float]
@@ -44,6 +45,7 @@ class Metric(Entry):
     shows: str = ""
     hides: str = ""
     without_reference: str = ""
+    undefined: Mapping[str, str] = field(default_factory=dict)
 
 
 metrics: Registry[Metric] = Registry("metric", __name__)
@@ -62,6 +64,7 @@ def metric(
     shows: str = "",
     hides: str = "",
     without_reference: str = "",
+    undefined: Mapping[str, str] | None = None,
     version: int = 1,
 ) -> Callable[[Callable[[ModelOutputs], float]], Callable[[ModelOutputs], float]]:
     """Registers a metric under its function's name; see :class:`Metric` for the arguments."""
@@ -75,6 +78,7 @@ def metric(
             "shows": shows,
             "hides": hides,
             "without_reference": without_reference,
+            "undefined": undefined or {},
             "version": version,
         }
         metrics.add(Metric(function.__name__, label, source, function, bounds, better, unit, scenarios, **description))
@@ -90,7 +94,8 @@ def metrics_of(scenario: str) -> list[Metric]:
         >>> [entry.name for entry in metrics_of("class")][:3]
         ['acc_forget', 'acc_retain', 'da']
     """
-    return [metric for metric in metrics if not metric.scenarios or scenario in metric.scenarios]
+    defined = (metric for metric in metrics if not metric.scenarios or scenario in metric.scenarios)
+    return [metric for metric in defined if scenario not in metric.undefined]
 
 
 def once_per_outputs(function: Callable[[ModelOutputs], T]) -> Callable[[ModelOutputs], T]:

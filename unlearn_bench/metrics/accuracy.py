@@ -21,7 +21,7 @@ from unlearn_bench.models.outputs import ModelOutputs, Outputs
     "sets it is near its test accuracy.",
 )
 def acc_forget(outputs: ModelOutputs) -> float:
-    """Share of the forget set's test images whose label the model predicts.
+    """Share of the forget set's test images whose label the model predicts; of a list, of its training images.
 
     Example:
         >>> import torch

@@ -34,8 +34,9 @@ def mia(outputs: ModelOutputs) -> float:
     """Share of D_f that an attack on the confidence q(x) = max softmax classifies as members of the training set.
 
     The attack is logistic regression on q of members (D_r) against non-members (D_test, both parts; for a backdoor only
-    the clean test images, since the triggered ones are copies of them). Both sides have equal weight: the larger one is
-    weighted down to the size of the smaller one. Drawing a subset of it instead would add noise.
+    the clean test images, since the triggered ones are copies of them; for a list all test images). Both sides have
+    equal weight: the larger one is weighted down to the size of the smaller one. Drawing a subset of it instead would
+    add noise.
 
     Where the attack separates the sides, the median over drawn subsets equals this value. Where it does not, the slope
     is near zero and its sign is random. Drawn subsets then scatter widely (.27 ± .24 for a value of .17), and so would
@@ -95,7 +96,8 @@ class _Decisions:
 
 @once_per_outputs
 def _decisions(outputs: ModelOutputs) -> _Decisions:
-    parts = [outputs.test_retain] if outputs.triggered is not None else [outputs.test_retain, outputs.test_forget]
+    is_unseen = outputs.triggered is None and outputs.has_counterpart
+    parts = [outputs.test_retain, outputs.test_forget] if is_unseen else [outputs.test_retain]
     members, non_members = confidence(outputs.retain), np.concatenate([confidence(part) for part in parts])
     slope, level, mean, std = attack(members, non_members)
 

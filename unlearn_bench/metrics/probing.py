@@ -25,6 +25,7 @@ from unlearn_bench.numerics.logistic import logistic_regression
     "too, so a high value does not prove memory.",
     without_reference="Retrained models lie below the original and far above chance. A value equal to the original's "
     "means that nothing changed.",
+    undefined={"list": "no test images correspond to a list, and the probe is trained on the listed ones"},
 )
 def lp_forget(outputs: ModelOutputs) -> float:
     """Accuracy on the forget set's test images of a linear classifier trained on features of D = D_r ∪ D_f.

@@ -53,6 +53,7 @@ class ModelOutputs:
             the clean test images, and the triggered test images of other classes with the target as label.
         triggered: in the scenario ``backdoor``, every test image with the trigger and its true label.
         target: in the scenario ``backdoor``, the label of poisoned images.
+        has_counterpart: whether test images correspond to D_f. If not, ``test_forget`` are the training images of D_f.
     """
 
     retain: Outputs
@@ -61,6 +62,7 @@ class ModelOutputs:
     test_forget: Outputs
     triggered: Outputs | None = None
     target: int | None = None
+    has_counterpart: bool = True
 
     @property
     def classes(self) -> int:
@@ -158,6 +160,8 @@ def arrange(predictions: Predictions, split: ForgetSplit) -> ModelOutputs:
         train.where(split.is_forget),
         test.where(split.test_retain),
     )
+    if not split.has_counterpart:
+        return ModelOutputs(retain, forget, test_retain, forget, has_counterpart=False)
     if triggered is None or split.target is None:
         return ModelOutputs(retain, forget, test_retain, test.where(split.test_forget))
     others = triggered.where(triggered.labels != split.target)

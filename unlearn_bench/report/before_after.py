@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,18 @@ LIMIT = (
 )
 
 
-def describe_change(original: RunRecord, unlearned: RunRecord, readings: Mapping[str, tuple[str, str, str]]) -> str:
+def describe_change(
+    original: RunRecord,
+    unlearned: RunRecord,
+    readings: Mapping[str, tuple[str, str, str]],
+    undefined: Mapping[str, str],
+) -> str:
     """Returns a table with every metric before and after unlearning, what it says without a reference, and the cost.
 
     Args:
         original, unlearned: the runs before and after.
         readings: by metric, its label, its unit, and how to read it without a retrained model.
+        undefined: by label, why a metric is not reported.
     """
     body, meanings = [], []
     for name, after in sorted(unlearned.values.items()):
@@ -31,6 +37,7 @@ def describe_change(original: RunRecord, unlearned: RunRecord, readings: Mapping
         body.append([f"{label} {unit}".strip(), f"{before:.{digits}f}", f"{after:.{digits}f}"])
         meanings.append(f"- {label}: {reading}")
     lines = [plain_table(["metric", "before", "after"], body), "", LIMIT, *meanings]
+    lines += [f"- {label} is not reported: {why}." for label, why in undefined.items()]
     if model := unlearned.model:
         lines.append(
             f"Cost: {model.method_seconds:.1f} s of the method; {model.forward_images:,} images passed forward and "
@@ -40,17 +47,23 @@ def describe_change(original: RunRecord, unlearned: RunRecord, readings: Mapping
 
 
 def audit_command(
-    unlearned: RunRecord, original: Path, output: Path, dataset: str, size: int | None, data: Path | None
+    unlearned: RunRecord, original: Path, output: Path, dataset: str, forget: str, size: int | None, more: Sequence[str]
 ) -> str:
-    """Returns the command that audits a model after unlearning."""
+    """Returns the command that audits a model after unlearning.
+
+    Args:
+        unlearned: the run after unlearning.
+        original, output: weights before and after.
+        dataset, forget, size: as the user wrote them.
+        more: other options that the audit needs.
+    """
     model: dict[str, Any] = dict(unlearned.spec["experiment"]["model"])
     words = ["unlearn-bench", "audit", "--model", str(output), "--original", str(original)]
-    words += ["--architecture", model.pop("name"), "--dataset", dataset, "--forget", unlearned.forget]
+    words += ["--architecture", model.pop("name"), "--dataset", dataset, "--forget", forget]
     words += ["--scenario", unlearned.scenario] if unlearned.scenario != "class" else []
     words += ["--size", str(size)] if size is not None else []
     words += ["--normalise", str(model.pop("normalise"))] if "normalise" in model else []
     for name in ("weights", "source_digest", "last_stage", "input_size"):
         model.pop(name, None)
     words += [word for name, value in model.items() for word in ("--argument", f"{name}={value}")]
-    words += ["--data", str(data)] if data else []
-    return shlex.join(words)
+    return shlex.join([*words, *more])

@@ -154,6 +154,7 @@ def describe_run(
         ("dataset", f"{run.dataset}, content {run.dataset_digest}"),
         ("forget set", f"{run.scenario} {run.forget}, hash {run.spec['forget_digest']}{_version(run, 'scenario')}"),
         ("seed", run.seed),
+        *([("D'_r", f"drawn from other images, content {retain}")] if (retain := _retain_of(run)) else []),
         ("model", _pairs(run.spec["experiment"]["model"]) + _version(run, "model")),
         ("recipe", _pairs(run.spec["experiment"]["recipe"])),
         ("precision", f"{run.precision}, CPU threads: {run.spec['experiment']['threads']}"),
@@ -237,6 +238,11 @@ def _cost(run: RunRecord) -> list[str]:
 
 def _version(run: RunRecord, kind: str) -> str:
     return f", {kind} version {run.revisions[kind]}" if kind in run.revisions else ""
+
+
+def _retain_of(run: RunRecord) -> str:
+    """Returns the digest of the images that D'_r is drawn from in place of D_r; empty for D_r."""
+    return str(run.spec["experiment"].get("retain", ""))
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

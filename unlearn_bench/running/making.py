@@ -117,10 +117,18 @@ def with_method(
     return replace(bench, selection=replace(bench.selection, experiment=experiment)), Row(method=method)
 
 
-def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, with_outputs: bool = False) -> Outcome:
+def make_runs(
+    bench: Bench,
+    rows: Sequence[Row],
+    config: ExecutionConfig,
+    *,
+    with_outputs: bool = False,
+    dataset: Dataset | None = None,
+) -> Outcome:
     """Makes and records the missing runs of ``rows``, references first.
 
-    With ``with_outputs``, a run whose features and logits no longer exist counts as missing.
+    With ``with_outputs``, a run whose features and logits no longer exist counts as missing. ``dataset`` are the images
+    of the bench if they are read already.
 
     Raises:
         UserError: a name, option, forget set or data set does not exist; nothing is recorded.
@@ -128,7 +136,7 @@ def make_runs(bench: Bench, rows: Sequence[Row], config: ExecutionConfig, *, wit
     selection = bench.selection
     check(selection, rows)
     device = choose_device(config.device)
-    dataset = images_of(bench, config)
+    dataset = images_of(bench, config) if dataset is None else dataset
     plan = make_plan(selection, rows, dataset, bench.store, with_outputs=with_outputs)
     workers = choose_workers(plan.missing, dataset, device, config.workers) if plan.missing else 1
     if plan.missing:

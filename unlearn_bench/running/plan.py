@@ -104,31 +104,31 @@ def make_plan(
         rows = [Row(method=ORIGINAL), *rows]
     resolved = [(methods.get(row.method), resolve(selection, row)) for row in rows]
     tasks: dict[str, Task] = {}
-    experiment = selection.experiment
-    revisions = revisions_of(experiment)
+    splits: dict[str, ForgetSplit] = {}
+    experiment, revisions = selection.experiment, revisions_of(selection.experiment)
 
-    def task(method: Method, options: dict[str, Any], split: ForgetSplit, seed: int, start: Task | None) -> Task:
+    def task(method: Method, options: dict[str, Any], words: str, seed: int, start: Task | None) -> Task:
         spec = RunSpec(
             experiment=experiment,
-            forget=split.name,
+            forget=splits[words].name,
             method=method.name,
             version=version_of(method, experiment),
             options=options,
             seed=seed,
             dataset_digest=dataset.digest,
-            forget_digest=split.digest,
+            forget_digest=splits[words].digest,
             revisions=revisions,
         )
-        return Task(spec, selection.profile, start, selection.pinned, selection.pretrained)
+        return Task(spec, selection.profile, start, selection.pinned, selection.pretrained, words)
 
     for forget, seed in selection.configurations:
         latest: dict[int, Task] = {}  # by index in ``resolved``, the run after the previous request
         for step in sequence_of(forget):
-            split = split_dataset(dataset, experiment.scenario, step, experiment.scenario_options)
-            first = task(original, resolve(selection, Row(method=ORIGINAL)), split, seed, None)
+            splits[step] = split_dataset(dataset, experiment.scenario, step, experiment.scenario_options)
+            first = task(original, resolve(selection, Row(method=ORIGINAL)), step, seed, None)
             for index, (method, options) in enumerate(resolved):
                 start = None if method.from_scratch else latest.get(index, first)
-                latest[index] = new = task(method, options, split, seed, start)
+                latest[index] = new = task(method, options, step, seed, start)
                 tasks[new.spec.key] = new
     # a stable sort: references, then the runs that start from them, then the runs after each later request
     ordered = sorted(tasks.values(), key=lambda task: (not task.method.from_scratch, task.spec.forget.count(THEN)))

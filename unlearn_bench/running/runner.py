@@ -18,7 +18,6 @@ from unlearn_bench.core.renamed import new_name
 from unlearn_bench.core.spec import RunSpec
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
-from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import UnlearningProblem, methods
 from unlearn_bench.models import Classifier, build, checkpoints, disturb, weights_digest
 from unlearn_bench.models.outputs import ModelOutputs
@@ -29,7 +28,7 @@ from unlearn_bench.running.guards.recorded import check_recorded
 from unlearn_bench.running.outputs import outputs_of_run, outputs_on_the_way
 from unlearn_bench.running.pretrained import begin
 from unlearn_bench.running.saving import saved_training
-from unlearn_bench.running.tasks import Task, measured, method_data
+from unlearn_bench.running.tasks import Task, measured, method_data, split_of
 from unlearn_bench.store import Store, trainings
 from unlearn_bench.store.records import (
     Counts,
@@ -72,7 +71,7 @@ class Runner:
         Raises:
             UserError: wrong use; nothing is recorded.
         """
-        split = self._split(task)
+        split = split_of(task, self.dataset)
         monitor = RunMonitor(task=task.title, progress=progress, say=say)
         model: ModelRecord | None = None
         outputs_record: OutputsRecord | None = None
@@ -198,10 +197,6 @@ class Runner:
             curves=tuple(monitor.curves),
         )
 
-    def _split(self, task: Task) -> ForgetSplit:
-        experiment = task.spec.experiment
-        return split_dataset(self.dataset, experiment.scenario, task.spec.forget, experiment.scenario_options)
-
     def _start(self, origin: Task) -> Classifier:
         """Returns the model that a run starts from; if its file is missing or damaged, the model is made again.
 
@@ -215,7 +210,7 @@ class Runner:
         status, _ = self.store.finished([origin.spec.key]).get(origin.spec.key, ("done", None))
         if status == "diverged":
             raise DivergedError(f"its start model diverged: {origin.spec.method}, forget {origin.spec.forget}")
-        network, new_record = self.weights(origin, self._split(origin), RunMonitor())
+        network, new_record = self.weights(origin, split_of(origin, self.dataset), RunMonitor())
         self.store.record_model(new_record)
         trainings.remove(self.store.models_folder, origin.model_key)
         return network

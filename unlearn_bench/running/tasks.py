@@ -11,8 +11,9 @@ from unlearn_bench.config.pinned import Pinned, PinnedModel
 from unlearn_bench.core.errors import DataError
 from unlearn_bench.core.registry import Entry
 from unlearn_bench.core.spec import Experiment, RunSpec
-from unlearn_bench.data import ForgetSplit, Images
-from unlearn_bench.data.scenarios import scenarios
+from unlearn_bench.data import Dataset, ForgetSplit, Images
+from unlearn_bench.data.retain import retain_in_place
+from unlearn_bench.data.scenarios import scenarios, split_dataset
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.metrics import Metric, metrics, metrics_of
 from unlearn_bench.models import SEPARATOR, models
@@ -34,6 +35,8 @@ class Task:
             that of the same method after the previous request. None if the method trains from scratch.
         pinned: the reference models that come with the package and are not trained here.
         pretrained: the file of weights from which a reference starts; None for weights drawn from the seed.
+        words: the forget set in the user's spelling, which names a file that its recorded spelling does not; empty for
+            the recorded one.
     """
 
     spec: RunSpec
@@ -41,6 +44,7 @@ class Task:
     start: Task | None
     pinned: Pinned | None = None
     pretrained: Pretrained | None = None
+    words: str = ""
 
     @property
     def method(self) -> Method:
@@ -131,8 +135,22 @@ def revisions_of(experiment: Experiment) -> dict[str, str]:
     return {kind: entry.revision for kind, entry in entries.items() if entry.revision != "1"}
 
 
+def split_of(task: Task, dataset: Dataset) -> ForgetSplit:
+    """Returns the data set divided by the task's forget set.
+
+    Raises:
+        DataError: a file that names the forget set changed since the task was planned.
+    """
+    experiment, words = task.spec.experiment, task.words or task.spec.forget
+    split = split_dataset(dataset, experiment.scenario, words, experiment.scenario_options)
+    if task.words and split.digest != task.spec.forget_digest:
+        raise DataError(f"The forget set {words} changed while runs were made. Run the same command again.")
+    return split
+
+
 def method_data(task: Task, split: ForgetSplit) -> MethodData:
     """Returns the images that the task's method declares to need, and no others of the data set."""
+    split = split if task.method.from_scratch else retain_in_place(split)
     spec, train, train_set = task.spec, split.train, task.method.train_set
     if task.method.origin:
         train = train[torch.arange(len(train))]  # a copy: in-place changes by a plug-in must not reach other runs

@@ -12,7 +12,9 @@ from unlearn_bench.config.selection import Choice, Selection
 from unlearn_bench.core.errors import CheckpointError, MissingRunError, OptionError
 from unlearn_bench.core.options import complete, identity
 from unlearn_bench.data import Dataset
-from unlearn_bench.data.loading import reader_of
+from unlearn_bench.data.loading import data_folder, reader_of
+from unlearn_bench.data.retain import check_retain, digest_of_retain, with_retain
+from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import methods
 from unlearn_bench.models import WEIGHTS, Classifier, build, checkpoints, describe, weights_digest
 from unlearn_bench.models.user_weights import load_weights
@@ -81,6 +83,7 @@ def unlearn(
     method: str,
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
+    retain: str | None = None,
 ) -> Unlearned:
     """Returns a user's model after a method, with the recorded runs of both; a run that is recorded is not made again.
 
@@ -94,6 +97,7 @@ def unlearn(
         execution: where the runs are made.
         method: a method that starts from the original model.
         preset, options: as of the command ``run``.
+        retain: images that D'_r is drawn from in place of the rest of the training images, such as ``folder:PATH``.
 
     Raises:
         UserError: a name, file, option or image does not exist or does not fit; nothing is recorded.
@@ -109,13 +113,13 @@ def unlearn(
     row = Row(method=method, options=complete(entry.function, given, f"method '{method}'"))
     bench = Bench.choose(benchmarks, store, choice)
     bench = replace(bench, selection=_selection(bench.selection, model))
-    dataset = images_of(bench, execution)
+    dataset = _images(bench, execution, retain)
     network, saved = _network_of(model, dataset)
-    bench = _with_model(bench, {WEIGHTS: weights_digest(network)})
+    bench = _with_model(bench, {WEIGHTS: weights_digest(network)}, digest_of_retain(dataset))
     plan = make_plan(bench.selection, [Row(method=ORIGINAL), row], dataset, store)
     first, last = plan.tasks[0], plan.tasks[-1]
     _import_weights(network, first.model_key, store)
-    outcome = make_runs(bench, [Row(method=ORIGINAL), row], execution)
+    outcome = make_runs(bench, [Row(method=ORIGINAL), row], execution, dataset=dataset)
     runs = {run.key: run for run in bench.recorded(outcome.runs)}
     unlearned = runs[last.spec.key]
     record = unlearned.model
@@ -153,9 +157,27 @@ def _selection(selection: Selection, model: OwnModel) -> Selection:
     return replace(selection, experiment=experiment, options={}, pinned=None, pretrained=None)
 
 
-def _with_model(bench: Bench, changes: Mapping[str, Any]) -> Bench:
+def _images(bench: Bench, execution: ExecutionConfig, retain: str | None) -> Dataset:
+    """Returns the images of the data set, with those that D'_r is drawn from in place of D_r, if they are given."""
+    dataset, selection = images_of(bench, execution), bench.selection
+    if retain is None:
+        return dataset
+    dataset = with_retain(
+        dataset,
+        retain,
+        folder=data_folder(bench.benchmarks.home, execution.data),
+        reading=selection.reading,
+        download=execution.download,
+        progress=execution.progress,
+    )
+    experiment = selection.experiment
+    check_retain(dataset, split_dataset(dataset, experiment.scenario, selection.forget[0], experiment.scenario_options))
+    return dataset
+
+
+def _with_model(bench: Bench, changes: Mapping[str, Any], retain: str) -> Bench:
     experiment = bench.selection.experiment
-    experiment = replace(experiment, model={**experiment.model, **changes})
+    experiment = replace(experiment, model={**experiment.model, **changes}, retain=retain)
     return replace(bench, selection=replace(bench.selection, experiment=experiment))
 
 

@@ -70,7 +70,7 @@ def split_dataset(dataset: Dataset, name: str, forget: str, options: Mapping[str
 
     def divided(words: str) -> ForgetSplit:
         split: ForgetSplit = entry.function(dataset, words, **stated)
-        return split
+        return split if dataset.retain is None else replace(split, retain=dataset.retain)
 
     *before, _ = requests = forget.split(THEN)
     if not before:
