@@ -3,8 +3,7 @@
 import pytest
 
 from unlearn_bench.core.errors import OptionError
-from unlearn_bench.core.sources import Reading, split_source
-from unlearn_bench.core.spec import recorded_name
+from unlearn_bench.core.sources import Reading, recorded_name, split_source
 
 
 def test_names_of_data_sets_have_two_parts() -> None:

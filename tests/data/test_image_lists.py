@@ -10,7 +10,7 @@ import torch
 from support.photos import loaded, packed, photo, photos
 
 from unlearn_bench.core.errors import DataError, DataNotice
-from unlearn_bench.core.spec import canonical_forget
+from unlearn_bench.core.forget_words import canonical_forget
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.decode import to_pixels
 from unlearn_bench.data.loading import load

@@ -9,7 +9,7 @@ import torch
 from unlearn_bench.config.benchmarks import Row
 from unlearn_bench.config.selection import Choice
 from unlearn_bench.core.errors import DataError, OptionError
-from unlearn_bench.core.spec import canonical_forget
+from unlearn_bench.core.forget_words import canonical_forget
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.loading import load
 from unlearn_bench.data.scenarios import split_dataset

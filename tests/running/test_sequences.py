@@ -13,7 +13,7 @@ from unlearn_bench.config.benchmarks import Row
 from unlearn_bench.config.benchmarks import load as load_config
 from unlearn_bench.config.selection import Choice
 from unlearn_bench.core.errors import DataError, OptionError
-from unlearn_bench.core.spec import canonical_forget, sequence_of
+from unlearn_bench.core.forget_words import canonical_forget, sequence_of
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.loading import load
 from unlearn_bench.data.scenarios import split_dataset

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.forget_words import THEN
 from unlearn_bench.core.sources import AS_IT_IS, Reading
-from unlearn_bench.core.spec import THEN
 
 if TYPE_CHECKING:
     from unlearn_bench.config.benchmarks import Benchmarks, Measured, Row

@@ -25,8 +25,8 @@ from unlearn_bench.config.benchmarks import (
 from unlearn_bench.config.model_choice import OF_PROFILE, ModelChoice, Pretrained, network_of
 from unlearn_bench.config.pinned import Pinned, pinned_for
 from unlearn_bench.core.errors import OptionError, UnknownNameError, did_you_mean, unknown_name
-from unlearn_bench.core.sources import AS_IT_IS, Reading, split_source
-from unlearn_bench.core.spec import Experiment, recorded_name
+from unlearn_bench.core.sources import AS_IT_IS, Reading, recorded_name, split_source
+from unlearn_bench.core.spec import Experiment
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
-from unlearn_bench.core.errors import OptionError
+from unlearn_bench.core.errors import DataError, OptionError
 
 LAYOUTS = ("auto", "classes", "splits")
 LARGEST_SIZE = 4096  # pixels
@@ -70,3 +70,28 @@ def split_source(source: str) -> tuple[str, str]:
 def short_kind(kind: str) -> str:
     """Returns the first part of a data set's name as records keep it: of a file only its name."""
     return PurePath(kind).name or kind
+
+
+def user_folder(words: str) -> Path:
+    """Returns the absolute path of a folder that a user names, with ``~`` expanded.
+
+    Raises:
+        DataError: ``words`` is not a valid path.
+    """
+    try:
+        return Path(words).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as problem:
+        raise DataError(f"The folder {words!r} is not a valid path: {problem}. Choose another folder.") from None
+
+
+def recorded_name(source: str, size: int | None = None) -> str:
+    """Returns the recorded name of a data set: of a path only the last part, because records may be shared.
+
+    Images that were resized on reading are another data set: its name ends in ``@`` and their size.
+
+    Raises:
+        DataError: see :func:`user_folder`.
+    """
+    kind, path = split_source(source)
+    name = f"{short_kind(kind)}:{user_folder(path).name.removesuffix('.zip')}" if path else kind
+    return name if size is None else f"{name}@{size}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unlearn_bench.core.errors import DataError, DataNotice
-from unlearn_bench.core.spec import user_folder
+from unlearn_bench.core.sources import user_folder
 from unlearn_bench.data import Location, Splits, dataset
 from unlearn_bench.data.arrangement import NAMED, Arrangement, arrange
 from unlearn_bench.data.decode import decode

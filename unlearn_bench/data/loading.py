@@ -20,8 +20,7 @@ from torch import Tensor
 from unlearn_bench.core.errors import DataError, OptionError, unknown_name
 from unlearn_bench.core.memory import available_memory, in_gib
 from unlearn_bench.core.progress import Progress, silent
-from unlearn_bench.core.sources import AS_IT_IS, Reading, split_source
-from unlearn_bench.core.spec import recorded_name, user_folder
+from unlearn_bench.core.sources import AS_IT_IS, Reading, recorded_name, split_source, user_folder
 from unlearn_bench.data import (
     LEFT_OUT,
     Dataset,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_bench.core.errors import DataError, DataNotice
-from unlearn_bench.core.spec import user_folder
+from unlearn_bench.core.sources import user_folder
 from unlearn_bench.data import Labels, Location, Splits, dataset
 from unlearn_bench.data.arrangement import TEST_NAMES, TRAIN_NAMES
 from unlearn_bench.data.decode import decode

@@ -16,7 +16,7 @@ from unlearn_bench.config.selection import (
     with_datasets,
 )
 from unlearn_bench.config.tuned import Tuned
-from unlearn_bench.core.spec import canonical_forget
+from unlearn_bench.core.forget_words import canonical_forget
 from unlearn_bench.report.tables import Table, build_table, by_selection
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import RunRecord

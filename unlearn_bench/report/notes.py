@@ -9,7 +9,8 @@ from dataclasses import replace
 from unlearn_bench.config.benchmarks import Row
 from unlearn_bench.config.model_choice import OF_PROFILE
 from unlearn_bench.config.selection import Placed, Selection
-from unlearn_bench.core.spec import PRETRAINED, THEN
+from unlearn_bench.core.forget_words import THEN
+from unlearn_bench.core.spec import PRETRAINED
 from unlearn_bench.store import Store
 from unlearn_bench.store.records import MethodRecord, RunRecord, Twin
 

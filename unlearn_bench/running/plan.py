@@ -10,8 +10,9 @@ from typing import Any
 from unlearn_bench.config.benchmarks import Row, Scalar
 from unlearn_bench.config.selection import Selection
 from unlearn_bench.core.errors import ConfigError, unknown_name
+from unlearn_bench.core.forget_words import THEN, sequence_of
 from unlearn_bench.core.options import complete, identity
-from unlearn_bench.core.spec import THEN, RunSpec, sequence_of
+from unlearn_bench.core.spec import RunSpec
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.scenarios import scenarios, split_dataset
 from unlearn_bench.methods import Method, methods

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from unlearn_bench.core.errors import DataError
+from unlearn_bench.core.forget_words import THEN
 from unlearn_bench.core.options import complete
 from unlearn_bench.core.registry import Entry, Registry
-from unlearn_bench.core.spec import THEN
 from unlearn_bench.data import Dataset, ForgetSplit
 
 

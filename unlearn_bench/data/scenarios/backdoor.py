@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from unlearn_bench.core.errors import DataError, OptionError
-from unlearn_bench.core.spec import class_labels, digest_of
+from unlearn_bench.core.forget_words import class_labels
+from unlearn_bench.core.spec import digest_of
 from unlearn_bench.data import Dataset, ForgetSplit, Images
 from unlearn_bench.data.scenarios import scenario
 

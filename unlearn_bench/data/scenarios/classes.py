@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from unlearn_bench.core.errors import DataError
-from unlearn_bench.core.spec import class_labels
+from unlearn_bench.core.forget_words import class_labels
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.scenarios import label_mask, scenario, test_mask
 
@@ -15,7 +15,7 @@ def class_unlearning(dataset: Dataset, forget: str) -> ForgetSplit:
     """All images of the named classes: ``3``, ``cat`` or ``3,5``.
 
     Raises:
-        DataError: see :func:`unlearn_bench.core.spec.class_labels`, or fewer than two classes remain.
+        DataError: see :func:`unlearn_bench.core.forget_words.class_labels`, or fewer than two classes remain.
     """
     labels = class_labels(forget, dataset.classes, dataset.name)
     if len(labels) > len(dataset.classes) - 2:

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from unlearn_bench.core.errors import DataError, DataNotice
+from unlearn_bench.core.forget_words import LONGEST_NUMBER
 from unlearn_bench.core.image_list import is_recorded, list_name, read_list
-from unlearn_bench.core.spec import LONGEST_NUMBER, user_folder
+from unlearn_bench.core.sources import user_folder
 from unlearn_bench.data import LEFT_OUT, Dataset, ForgetSplit, Source
 from unlearn_bench.data.scenarios import scenario
 

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 
 from unlearn_bench.core.errors import DataError
-from unlearn_bench.core.spec import digest_of, random_subset
+from unlearn_bench.core.forget_words import random_subset
+from unlearn_bench.core.spec import digest_of
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.scenarios import scenario
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from unlearn_bench.core.errors import DataError
-from unlearn_bench.core.spec import class_labels
+from unlearn_bench.core.forget_words import class_labels
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.scenarios import label_mask, scenario, test_mask
 
