@@ -84,7 +84,7 @@ def test_random_command_lines_end_with_a_sentence(home: Path, monkeypatch: pytes
         bench.store.record(new_run(bench, method, "1", (0.5, 50.0)))
     codes = []
 
-    @settings(CALM, max_examples=1000)
+    @settings(CALM, max_examples=500)
     @given(LINES)
     def try_one(line: tuple[str, list[str]]) -> None:
         monkeypatch.setattr(sys, "argv", ["unlearn-bench", *([line[0]] if line[0] else []), *line[1]])

@@ -71,9 +71,6 @@ def test_an_installed_package_has_its_row(home: Path) -> None:
     # the record alone is enough: the package may be gone
     later = command("report", "--table", "3", "--forget", "1", "--format", "csv")
     assert "head_ft" in later.stdout, later.stderr
-    checked = command("check-method", "head_ft", **path)
-    assert checked.returncode == 0, checked.stdout
-    assert "head_ft: all checks pass." in checked.stdout
 
 
 def use_own(home: Path) -> None:
@@ -94,7 +91,7 @@ def test_installed_models_and_data_sets_work_by_name(home: Path) -> None:
     package(home, "dark_digits", DATASET, "data")
     assert "Plug-in: dark_digits, from dark_digits." in command("list", "datasets", **path).stdout
     assert "A plug-in from tiny_cnn, version 1+" in command("explain", "tiny_cnn", **path).stdout
-    made = command(*RUN, "--workers", "2", **path)
+    made = command(*RUN, **path)
     assert made.returncode == 0, made.stderr
     assert "2 of 2 runs made" in made.stderr
     shown = command("show", "1").stdout  # the packages may be gone
@@ -140,7 +137,7 @@ def test_files_bring_methods_and_metrics(home: Path) -> None:
     (home / "norm.py").write_text(METRIC)
     plugins = ("--plugin", "mine.py", "--plugin", "norm.py")
     run = ("run", "--method", "head_ft", "--forget", "1", "--set", "epochs=1", *plugins)
-    made = command(*run, "--workers", "2")
+    made = command(*run)
     assert made.returncode == 0, made.stderr
     assert "mean_norm" in made.stdout
     assert "0 of 2 runs made" in command(*run).stderr
