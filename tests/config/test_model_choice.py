@@ -74,7 +74,8 @@ def test_pinned_references_belong_to_the_profile_s_own_network() -> None:
     own = select(benchmarks, Choice(profile="demo"))
     assert own.pinned is not None and own.experiment.pinned == own.pinned.digest
     stated = ModelChoice("resnet18", {"width": 16, "groups": 4})
-    assert select(benchmarks, Choice(profile="demo", model=stated)).experiment == own.experiment
+    same = select(benchmarks, Choice(profile="demo", model=stated))
+    assert (same.experiment, same.pinned, same.model) == (own.experiment, own.pinned, own.model)
     other = select(benchmarks, Choice(profile="demo", model=ModelChoice("torchvision:resnet18")))
     assert (other.pinned, other.experiment.pinned) == (None, "")
     assert other.options == own.options, "the options of the profile, which a note below the table mentions"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearn_bench.config.benchmarks import Row
+from unlearn_bench.config.benchmarks import Row, load
 from unlearn_bench.config.model_choice import ModelChoice
 from unlearn_bench.config.selection import Choice
 from unlearn_bench.core.errors import CheckpointError, UserError
@@ -20,6 +20,7 @@ from unlearn_bench.models.external import External
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.running.making import ExecutionConfig, make_runs
 from unlearn_bench.running.recorded_models import network_of
+from unlearn_bench.store import Store
 
 NAME, OF_TORCHVISION = "torchvision:shufflenet_v2_x0_5", {"name": "torchvision:shufflenet_v2_x0_5"}
 
@@ -72,6 +73,21 @@ def test_references_start_from_the_file_with_heads_of_their_own(
     assert heads[0].shape == (10, 1024) and not torch.equal(heads[0], heads[1]), "each is drawn from its own seed"
     again = make_runs(started, [Row(method="original"), Row(method="retrained")], execution)
     assert again.made == ()
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_file_of_the_profile_is_used_with_its_head_where_that_fits(home: Path, execution: ExecutionConfig) -> None:
+    public = build({"name": "resnet18", "width": 4, "groups": 2}, channels=1, classes=10, seed=9)
+    torch.save(public.state_dict(), home / "public.pt")
+    file = home / "benchmarks.yaml"
+    file.write_text(file.read_text().replace("width: 4, groups: 2}", "width: 4, groups: 2, pretrained: public.pt}"))
+    started = Bench.choose(load(), Store(f"sqlite:///{home / 'runs.sqlite'}"), Choice(forget=("1",)))
+    said: list[str] = []
+    outcome = make_runs(started, [Row(method="original")], replace(execution, say=said.append))
+    (run,) = started.recorded(outcome.runs)
+    state = network_of(run, started.store).state_dict()
+    assert all(torch.equal(value, public.state_dict()[name]) for name, value in state.items())
+    assert not any("drawn anew" in line for line in said)
 
 
 @pytest.mark.usefixtures("untrained")

@@ -182,7 +182,7 @@ def select(
         pinned=pinned,
         pretrained=pretrained,
         reading=reading,
-        model=choice.model,
+        model=OF_PROFILE if model == profile.model else choice.model,
     )
 
 

@@ -84,8 +84,7 @@ def _starting(selection: Selection) -> list[str]:
         notes.append(f"Original and retrained models start from the weights in {name}.")
     if selection.model != OF_PROFILE and selection.options:
         notes.append(
-            f"The network is chosen with {shlex.join(selection.model.words)}; the recipe and the options of profile "
-            f"{selection.profile} were chosen for its own network."
+            f"The network is not that of profile {selection.profile}, for which its recipe and options were chosen."
         )
     return notes
 
