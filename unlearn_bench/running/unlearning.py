@@ -15,9 +15,8 @@ from unlearn_bench.data import Dataset
 from unlearn_bench.data.loading import reader_of
 from unlearn_bench.methods import methods
 from unlearn_bench.models import WEIGHTS, Classifier, build, checkpoints, describe, weights_digest
-from unlearn_bench.models.external import External
-from unlearn_bench.models.sources import make_module
-from unlearn_bench.models.weight_files import SavedWeights, read_weights
+from unlearn_bench.models.external import External, read_own
+from unlearn_bench.models.weight_files import SavedWeights
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.running.making import ExecutionConfig, images_of, make_runs
 from unlearn_bench.running.memory import available_cores
@@ -165,17 +164,13 @@ def _network_of(model: OwnModel, dataset: Dataset) -> tuple[Classifier, SavedWei
     description = describe(model.architecture, model.arguments)
     classes = len(dataset.classes)
     network = build(description, channels=dataset.channels, classes=classes, seed=0, side=dataset.side)
-    if not isinstance(network, External):
-        return network, read_weights(network, model.file, model.architecture, model.key)
-    plain = make_module(description, classes)
-    saved = read_weights(plain, model.file, model.architecture, model.key)
-    if saved.normalisation is not None:
+    saved = read_own(network, model.file, model.architecture, model.key)
+    if isinstance(network, External) and saved.normalisation is not None:
         raise CheckpointError(
             f"{model.file.name} has buffers of a normalisation inside the network, which {model.architecture} lacks. "
             "Give an architecture that has it, such as FILE.py:FUNCTION, with normalise=none."
         )
-    network.load_own(saved.state)
-    return network.eval(), saved
+    return network, saved
 
 
 def _import_weights(network: Classifier, key: str, store: Store) -> None:
