@@ -23,8 +23,10 @@ from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.loading import data_folder, load, reader_of
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.metrics import Metric, metrics_of
-from unlearn_bench.models.outputs import Outputs, Predictions, arrange, finite_outputs
-from unlearn_bench.models.weight_files import SavedWeights, read_weights
+from unlearn_bench.models.external import read_own
+from unlearn_bench.models.outputs import Predictions, arrange, predict
+from unlearn_bench.models.weight_files import SavedWeights
+from unlearn_bench.models.weight_fit import Normalisation
 from unlearn_bench.running.evaluation import measure
 from unlearn_bench.training.devices import choose_device, describe_device, machine
 
@@ -88,15 +90,13 @@ def audit(
         raise DataError(f"{dataset} lacks test images of '{forget}' or of the rest. Add some: the metrics need both.")
     network = make_network(architecture, dict(options or {}), images, features, input_size, normalise)
     metrics = metrics_of(scenario)
-    values, inputs = dict[str, list[dict[str, float]]](), list[Input]()
-    states: dict[str, dict[str, torch.Tensor]] = {}
+    values = dict[str, list[dict[str, float]]]()
     models = _files(original, model, retrained)
-    read = _read(network, models, architecture, key, normalise)  # all before the first evaluation
-    for position, ((role, path), weights) in enumerate(zip(models, read, strict=True)):
+    inputs, states = _read(network, models, architecture, key, normalise)  # all before the first evaluation
+    moved = _moved(states[0], states[1])
+    for position, (role, path) in enumerate(models):
         progress("models", position, len(models))
-        states[role] = weights.state
-        network.module.load_state_dict(weights.state)
-        inputs += _inputs_of(role, weights)
+        network.classifier.load_own(states.pop(0))
         try:
             found, left_out = evaluate_network(network, images, split, metrics)
             values.setdefault(role, []).append(found)
@@ -104,7 +104,6 @@ def audit(
             raise CheckpointError(f"{path.name} cannot be evaluated: {problem}. Give other weights.") from None
     progress("models", len(models), len(models))
     measured = tuple(_measured(metric, values, split) for metric in metrics if metric.name in found)
-    moved = _moved(states)
     return Audit(
         inputs=tuple(inputs),
         architecture=f"{architecture}{_pairs(options or {})}, {network.parameters:,} parameters",
@@ -118,7 +117,7 @@ def audit(
         f"{describe_device(torch_device)} on {machine()}",
         command=_command(locals()),
         measured=measured,
-        changed=_changed(moved, len(states["unlearned"]), network.head),
+        changed=_changed(moved, len(network.classifier.own_state()), network.head),
         judgement=judge(
             measured, moved, len(retrained), network.head, scenario == "class", len(images.classes), left_out=left_out
         ),
@@ -146,26 +145,34 @@ def _files(original: object, model: object, retrained: object) -> list[tuple[str
 
 def _read(
     network: Network, models: Sequence[tuple[str, Path]], architecture: str, key: str | None, normalise: str
-) -> list[SavedWeights]:
-    """Returns the weights of every file, and normalises as their networks did inside if nothing else was asked for.
+) -> tuple[list[Input], list[dict[str, torch.Tensor]]]:
+    """Returns the files and the weights of every model; ``auto`` normalises as the networks did inside, if they did.
 
     Raises:
-        CheckpointError: see :func:`read_weights`; or no file has the entry ``key``, or the files differ in how their
+        CheckpointError: see :func:`read_own`; or no file has the entry ``key``, or the files differ in how their
             networks normalised images.
     """
-    read = [read_weights(network.module, path, architecture, key) for _, path in models]
-    if key and not any(weights.key or weights.prefix for weights in read):
+    inputs, states = list[Input](), list[dict[str, torch.Tensor]]()
+    normalisations: list[tuple[str, Normalisation | None]] = []
+    has_entries = False
+    for role, path in models:
+        saved = read_own(network.classifier, path, architecture, key)  # everything else in the file is not kept
+        inputs += _inputs_of(role, saved)
+        states.append(saved.state)
+        normalisations.append((path.name, saved.normalisation))
+        has_entries |= bool(saved.key or saved.prefix)
+    if key and not has_entries:
         raise CheckpointError(f"No file has an entry '{key}': each contains nothing but the weights. Leave out --key.")
-    numbers = {weights.normalisation for weights in read}
+    numbers = {found for _, found in normalisations}
     if normalise == "auto" and numbers != {None}:
         if len(numbers) > 1:
-            names = ", ".join(weights.file.name for weights in read if weights.normalisation is not None)
+            names = ", ".join(name for name, found in normalisations if found is not None)
             raise CheckpointError(
                 f"The networks of {names} normalised images inside, and those of the other files did not do the same. "
                 "Choose one normalisation for all with --normalise."
             )
-        network.normalise_by("the numbers in the files", *(read[0].normalisation or ((0.0,), (1.0,))))
-    return read
+        network.normalise_by("the numbers in the files", *(numbers.pop() or ((0.0,), (1.0,))))
+    return inputs, states
 
 
 def _inputs_of(role: str, weights: SavedWeights) -> list[Input]:
@@ -199,7 +206,10 @@ def evaluate_network(
     Raises:
         DivergedError: an output or a metric is not finite.
     """
-    parts = [_predict(network, images) for images in (split.train, dataset.test, split.triggered) if images is not None]
+    side = network.size or max(dataset.side)
+    batch = max(8, min(BATCH, BATCH * 64**2 // side**2))
+    sets = [images for images in (split.train, dataset.test, split.triggered) if images is not None]
+    parts = [predict(network.classifier, images, network.normalise, batch) for images in sets]
     outputs = arrange(Predictions(*parts), split)
     values: dict[str, float] = {}
     left_out: dict[str, None] = {}
@@ -209,15 +219,6 @@ def evaluate_network(
         except UnmeasurableError as problem:
             left_out[str(problem)] = None
     return values, tuple(left_out)
-
-
-def _predict(network: Network, images: Any) -> Outputs:
-    """Returns the features and logits of images, in their order."""
-    pixels = images.pixels
-    side = network.size or max(pixels.shape[2:])
-    pairs = [network(part) for part in pixels.split(max(8, min(BATCH, BATCH * 64**2 // side**2)))]
-    features, logits = (torch.cat([pair[k] for pair in pairs]).float() for k in range(2))
-    return finite_outputs(features, logits, images)
 
 
 def _measured(metric: Metric, values: Mapping[str, Sequence[Mapping[str, float]]], split: ForgetSplit) -> Measured:
@@ -243,11 +244,9 @@ def _named(dataset: Dataset, split: ForgetSplit) -> str:
     return f" ({names})" if names not in ("", split.name) else ""
 
 
-def _moved(states: Mapping[str, Mapping[str, torch.Tensor]]) -> tuple[str, ...]:
+def _moved(original: Mapping[str, torch.Tensor], unlearned: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
     """Returns the names of the tensors that differ between the unlearned model and the original."""
-    return tuple(
-        name for name, value in states["unlearned"].items() if not torch.equal(value, states["original"][name])
-    )
+    return tuple(name for name, value in unlearned.items() if not torch.equal(value, original[name]))
 
 
 def _changed(moved: Sequence[str], tensors: int, head: str) -> str:

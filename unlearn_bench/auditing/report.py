@@ -19,8 +19,10 @@ EVIDENCE = (
     "This is evidence, not a proof of deletion: metrics can show that something remains, but never that nothing does. "
     "It applies only to these files, these images and this forget set, and to no other copy of the model."
 )
-HEADER = ["metric", "reads", "original", "unlearned", "retrained", "gap", "floor"]
-GAP = "gap: difference from the mean of the retrained models; floor: largest difference between two of them."
+HEADER = ["metric", "reads", "original", "unlearned", "retrained", "gap", "range of retrained"]
+GAP = (
+    "gap: difference from the mean of the retrained models; range of retrained: largest difference between two of them."
+)
 
 
 def facts_of(audit: Audit) -> list[tuple[str, str]]:
@@ -42,7 +44,7 @@ def lines_of(audit: Audit) -> list[list[str]]:
     lines = []
     for metric in audit.measured:
         retrained = statistics.fmean(metric.retrained) if metric.retrained else None
-        numbers = (metric.original, metric.unlearned, retrained, metric.gap, metric.floor)
+        numbers = (metric.original, metric.unlearned, retrained, metric.gap, metric.retrained_range)
         shown = [_number(value, metric.unit) for value in numbers]
         lines.append([f"{metric.label} {metric.unit}".strip(), metric.reads, *shown])
     return lines
@@ -124,13 +126,13 @@ def to_json(audit: Audit) -> str:
     """Returns the audit as JSON.
 
     The object has the fields of :class:`Audit`: ``inputs`` (role, file, sha256, key, remarks), ``measured`` (name,
-    label, unit, reads, about, shows, hides, without_reference, original, unlearned, retrained as a list, gap and floor
-    or null) and ``judgement`` (verdict, words, evidence, p_value or null); the other fields are text. In addition it
-    has ``evidence_not_proof``, the sentence with which every audit begins.
+    label, unit, reads, about, shows, hides, without_reference, original, unlearned, retrained as a list, gap and
+    retrained_range or null) and ``judgement`` (verdict, words, evidence, p_value or null); the other fields are text.
+    In addition it has ``evidence_not_proof``, the sentence with which every audit begins.
     """
     content: dict[str, Any] = {"evidence_not_proof": EVIDENCE, **dataclasses.asdict(audit)}
     for metric, record in zip(audit.measured, content["measured"], strict=True):
-        record.update(gap=metric.gap, floor=metric.floor)
+        record.update(gap=metric.gap, retrained_range=metric.retrained_range)
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 

@@ -62,7 +62,7 @@ class Measured:
         return abs(self.unlearned - statistics.fmean(self.retrained)) if self.retrained else None
 
     @property
-    def floor(self) -> float | None:
+    def retrained_range(self) -> float | None:
         """Largest difference between two retrained models; None with fewer than two."""
         return max(self.retrained) - min(self.retrained) if len(self.retrained) > 1 else None
 

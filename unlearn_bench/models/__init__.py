@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -68,6 +69,16 @@ class Classifier(nn.Module, ABC):
         """Returns the logits, (N, K) float."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns features (N, d) and logits (N, K) by one pass, for normalised images (N, C, H, W) float."""
+        features = self.features(x)
+        return features, self.head(features)
+
+    @contextmanager
+    def whole(self) -> Iterator[nn.Module]:
+        """Yields the network as its architecture makes it, whose names are those of the user's files."""
+        yield self
 
     def own_state(self) -> dict[str, Tensor]:
         """Returns the weights and buffers under the names that the architecture itself gives them."""

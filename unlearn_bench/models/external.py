@@ -1,21 +1,59 @@
-"""Any classifier as a :class:`Classifier`: finds its head and its last stage, and prepares its inputs."""
+"""Any network as a :class:`Classifier`: split into features and head, or read at a module that the user names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from unlearn_bench.core.errors import OptionError, did_you_mean, reason_of
+from unlearn_bench.core.errors import OptionError, reason_of
 from unlearn_bench.models import Classifier, Statistics
+from unlearn_bench.models.parts import (
+    BENCHMARK,
+    Advice,
+    find_last_stage,
+    head_of,
+    logits_of,
+    named_stage,
+    output_of,
+    trace,
+)
+from unlearn_bench.models.preparation import example_inputs, for_channels, resized
+from unlearn_bench.models.weight_files import SavedWeights, read_weights
 
-TRUNK = 0.85  # a part with a larger share of its parent's parameters is divided further in the search for a last stage
+
+class Prepared(Classifier):
+    """A network of another origin with its channels, size and normalisation; see the subclasses for its features.
+
+    Attributes:
+        channels: of its inputs; three for grey images that are repeated.
+        own_statistics: mean and standard deviation of the pixels for normalisation; None for the data set's.
+    """
+
+    def __init__(self, example: Tensor, input_size: int | None, statistics: Statistics | None) -> None:
+        super().__init__()
+        self._shape, self.own_statistics, self._input_size = example.shape, statistics, input_size
+        self.channels = example.shape[1]
+
+    def statistics(self, mean: Sequence[float], std: Sequence[float]) -> Statistics:
+        """Returns mean and standard deviation of the pixels for normalisation: the network's, else the data set's."""
+        return self.own_statistics or for_channels((mean, std), self.channels)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """Size and normalisation of the inputs."""
+        return {"input_size": self._input_size, "statistics": self.own_statistics}
+
+    def resized(self, x: Tensor) -> Tensor:
+        """Returns inputs at the size that the network needs."""
+        return resized(x, self._input_size)
 
 
-class External(Classifier):
+class External(Prepared):
     """A network of another library, or of a user, with the interface of :class:`Classifier`.
 
     Its linear head is taken out: ``backbone`` is the rest, whose output is the head's input, the features.
@@ -36,6 +74,7 @@ class External(Classifier):
         input_size: int | None = None,
         statistics: Statistics | None = None,
         last_stage: str = "",
+        advice: Advice = BENCHMARK,
     ) -> None:
         """Wraps a network, which loses its head.
 
@@ -48,26 +87,39 @@ class External(Classifier):
             input_size: side in pixels to which inputs are resized, bilinear with antialiasing; None for no resizing.
             statistics: of the pixels, for normalisation; None for the data set's.
             last_stage: names of the modules of the last stage, separated by commas; empty to find them.
+            advice: what the user can do about a network that does not fit.
 
         Raises:
             OptionError: the network does not accept the inputs, does not return logits, has no linear layer that
-                returns them, or has no module of the given name.
+                returns them as its last step, or has no module of the given name.
         """
-        super().__init__()
-        self._channels = example.shape[1]
-        self._make, self._statistics, self._input_size = make, statistics, input_size
-        self.head_name, self.head = _head_of(module.eval(), self._resized(example), classes)
+        super().__init__(example, input_size, statistics)
+        self._make, self._advice = make, advice
+        traced = trace(module.eval(), self.resized(example), classes, advice)
+        self.head_name, self.head = head_of(traced, advice)
         self.backbone = module
         _put(module, self.head_name, nn.Identity())
-        with torch.no_grad():
-            features = self.features(example)
-        if features.ndim != 2 or features.shape[1] != self.head.in_features:
-            raise OptionError(
-                f"The layer {self.head_name} does not come last in this network, so the network without it returns "
-                f"{tuple(features.shape)}, expected (N, {self.head.in_features}) features. Change the network so that "
-                "a linear layer comes last."
+        self._check_split(example, traced.last_names)
+        self._stage = named_stage(module, last_stage) if last_stage else tuple(find_last_stage(module))
+
+    def _check_split(self, example: Tensor, last_names: str) -> None:
+        try:
+            with torch.no_grad():
+                features = self.features(example)
+            found = (
+                f"returns {tuple(features.shape)}"
+                if isinstance(features, Tensor)
+                else f"returns {type(features).__name__}"
             )
-        self._stage = _named(module, last_stage) if last_stage else tuple(_last_stage(module))
+            fits = isinstance(features, Tensor) and features.shape == (len(example), self.head.in_features)
+        except Exception as problem:  # code of others can raise anything
+            found, fits = f"fails: {reason_of(problem)}", False
+        if not fits:
+            raise OptionError(
+                f"The layer {self.head_name} does not come last in this network: without it, the network {found}, "
+                f"expected (N, {self.head.in_features}) features. {self._advice.head}; the last modules that ran: "
+                f"{last_names}."
+            )
 
     @property
     def last_stage(self) -> nn.Module:
@@ -81,18 +133,8 @@ class External(Classifier):
 
     def features(self, x: Tensor) -> Tensor:
         """Returns (N, d): the head's input, for images (N, C, H, W), which are resized if the network needs it."""
-        features: Tensor = logits_of(self.backbone(self._resized(x)))
+        features: Tensor = logits_of(self.backbone(self.resized(x)))
         return features
-
-    def statistics(self, mean: Sequence[float], std: Sequence[float]) -> Statistics:
-        """Returns mean and standard deviation of the pixels for normalisation: the network's, else the data set's."""
-        repeats = self._channels // len(mean)  # 3 for grey images that the network takes as colour images
-        return self._statistics or (tuple(mean) * repeats, tuple(std) * repeats)
-
-    @property
-    def preparation(self) -> dict[str, Any]:
-        """Size and normalisation of the inputs."""
-        return {"input_size": self._input_size, "statistics": self._statistics}
 
     def reinitialise(self, part: nn.Module, seed: int) -> None:
         """Gives ``part`` the weights and statistics that a network newly made with ``seed`` has in the same place."""
@@ -119,90 +161,130 @@ class External(Classifier):
         own = {name: self.given_name(name) for name in self.state_dict()}
         self.load_state_dict({name: tensors[given] for name, given in own.items() if given in tensors}, strict=False)
 
-    def _resized(self, x: Tensor) -> Tensor:
-        size = self._input_size
-        if size is None or x.shape[2:] == (size, size):
-            return x
-        return interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    @contextmanager
+    def whole(self) -> Iterator[nn.Module]:
+        """Yields the network with its head in its place, under the names that it had when it was wrapped."""
+        _put(self.backbone, self.head_name, self.head)
+        try:
+            yield self.backbone
+        finally:
+            _put(self.backbone, self.head_name, nn.Identity())
+
+    @torch.no_grad()
+    def check_function(self) -> None:
+        """Checks that the split network is the same function as the whole, which depends on the weights.
+
+        Raises:
+            OptionError: something after the head changes the logits, such as a temperature.
+        """
+        x = example_inputs(self._shape, self.head.weight.device)
+        with self.whole() as module:
+            expected = logits_of(module(self.resized(x)))
+        if not torch.allclose(self(x), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()), equal_nan=True):
+            raise OptionError(
+                f"With these weights, the layer {self.head_name} does not return the network's logits: something "
+                f"changes them after it. {self._advice.head}."
+            )
 
 
-def logits_of(out: Any) -> Any:
-    """Returns the logits of a network's output: itself, or what a dictionary or an object calls ``logits``."""
-    if isinstance(out, Tensor):
-        return out
-    named = out.get("logits") if isinstance(out, Mapping) else getattr(out, "logits", None)
-    return named if isinstance(named, Tensor) else out
+class Observed(Prepared):
+    """A network whose features are the outputs of a module that the user names, which any classifier has.
 
+    It has no ``head``, because its logits need not be a linear function of these features: it can be measured, and no
+    method can change it.
 
-def _head_of(module: nn.Module, example: Tensor, classes: int) -> tuple[str, nn.Linear]:
-    """Returns the name and the layer whose output are the network's logits."""
-    ran: list[tuple[str, nn.Module, Any]] = []
-    hooks = [
-        part.register_forward_hook(lambda part, _args, out, name=name: ran.append((name, part, out)))
-        for name, part in module.named_modules()
-        if name or isinstance(part, nn.Linear)
-    ]
-    try:
-        with torch.no_grad():
-            logits = logits_of(module(example))
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as problem:
-        shape = "×".join(str(side) for side in example.shape[1:])
-        raise OptionError(
-            f"The network does not accept images of {shape}: {reason_of(problem)}. Give the side in pixels that it "
-            "expects (--size, or input_size in benchmarks.yaml), such as 224."
-        ) from None
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < classes:
-        shown = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise OptionError(f"The network returns {shown}, expected logits (N, {classes}): one column per class.")
-    heads = [
-        (name, part)
-        for name, part, out in ran
-        if isinstance(part, nn.Linear) and out.shape == logits.shape and torch.equal(out, logits)
-    ]
-    if not heads or not heads[-1][0]:
-        raise OptionError(
-            "No linear layer within this network returns the logits, so its features are not known. The last modules "
-            f"that ran: {', '.join(name for name, *_ in ran[-6:])}. Change the network so that a linear layer comes "
-            "last."
+    Attributes:
+        module: the network, unchanged.
+        module_name: name of the module of the features.
+        width: d, the number of features.
+        pooling: how its outputs become one vector for each image; empty if they are vectors.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str,
+        *,
+        example: Tensor,
+        classes: int,
+        input_size: int | None = None,
+        statistics: Statistics | None = None,
+        advice: Advice = BENCHMARK,
+    ) -> None:
+        """Wraps a network; see :class:`External` for the arguments.
+
+        Raises:
+            OptionError: the network does not accept the inputs, does not return logits, or runs no module ``name``.
+        """
+        super().__init__(example, input_size, statistics)
+        out = output_of(trace(module.eval(), self.resized(example), classes, advice), name)
+        self.module, self.module_name, self.pooling = module, name, POOLING.get(out.ndim, "")
+        self.width = pooled(out).shape[1]
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns features (N, d) and logits (N, K) of images (N, C, H, W)."""
+        seen: list[Tensor] = []
+        hook = self.module.get_submodule(self.module_name).register_forward_hook(
+            lambda _part, _args, out: seen.append(pooled(out))
         )
-    return heads[-1]
+        try:
+            logits = logits_of(self.module(self.resized(x)))
+        finally:
+            hook.remove()
+        return seen[-1], logits
+
+    def features(self, x: Tensor) -> Tensor:
+        """Returns (N, d): the outputs of the named module, the mean over positions or tokens."""
+        return self.outputs(x)[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns the logits, (N, K)."""
+        return self.outputs(x)[1]
+
+    @property
+    def last_stage(self) -> nn.Module:
+        """The named module."""
+        return self.module.get_submodule(self.module_name)
+
+    @contextmanager
+    def whole(self) -> Iterator[nn.Module]:
+        """Yields the network."""
+        yield self.module
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Returns the weights under the names of the network that was wrapped."""
+        return self.module.state_dict()
+
+    def load_own(self, tensors: Mapping[str, Tensor]) -> None:
+        """Loads weights under the names of the network that was wrapped; the batch counters of BatchNorm may lack."""
+        self.module.load_state_dict(tensors, strict=False)
+
+
+POOLING = {4: "the mean over positions", 3: "the mean over tokens"}  # by the number of dimensions of the outputs
+
+
+def pooled(out: Tensor) -> Tensor:
+    """Returns a module's outputs as (N, d): the mean over the positions of an image or over tokens."""
+    if out.ndim == 4:
+        return out.mean(dim=(2, 3))
+    return out.mean(dim=1) if out.ndim == 3 else out.flatten(1).clone()  # the next module may change it in place
+
+
+def read_own(network: Classifier, file: Path, architecture: str, key: str | None = None) -> SavedWeights:
+    """Returns the weights of a user's file, and loads them into a network, whose parts keep their function.
+
+    Raises:
+        CheckpointError: see :func:`unlearn_bench.models.weight_files.read_weights`.
+        OptionError: with these weights, the head does not return the logits.
+    """
+    with network.whole() as module:
+        saved = read_weights(module, file, architecture, key)
+    network.eval()
+    if isinstance(network, External):
+        network.check_function()
+    return saved
 
 
 def _put(module: nn.Module, name: str, part: nn.Module) -> None:
     parent, _, last = name.rpartition(".")
     setattr(module.get_submodule(parent), last, part)
-
-
-def _named(module: nn.Module, words: str) -> tuple[str, ...]:
-    known = {name: part for name, part in module.named_modules() if name}
-    names = tuple(word.strip() for word in words.split(","))
-    for name in names:
-        if name not in known or next(known[name].parameters(), None) is None:
-            raise OptionError(
-                f"The network has no module '{name}' with parameters.{did_you_mean(name, known)} Give the names of its "
-                "last stage, separated by commas."
-            )
-    return names
-
-
-def _last_stage(module: nn.Module, prefix: str = "") -> list[str]:
-    """Returns the names of the last stage and of the modules with parameters after it.
-
-    The stage is the last child with at least half as many parameters as the children have on average. A child that
-    holds nearly all of them, such as a transformer's list of blocks, is divided in turn.
-    """
-    children = [(f"{prefix}{name}", child, _size(child)) for name, child in module.named_children() if _size(child)]
-    if not children:
-        return [prefix.rstrip(".")]
-    total = sum(size for *_, size in children)
-    number = max(k for k, (*_, size) in enumerate(children) if size >= total / len(children) / 2)
-    name, child, size = children[number]
-    divides = size > TRUNK * total and sum(_size(part) > 0 for part in child.children()) > 0
-    return (_last_stage(child, f"{name}.") if divides else [name]) + [after for after, *_ in children[number + 1 :]]
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -114,32 +114,23 @@ def counted(outputs: Outputs) -> list[list[int]]:
 
 
 @torch.no_grad()
-def predict(network: Classifier, images: Images, normalise: Normalise) -> Outputs:
+def predict(network: Classifier, images: Images, normalise: Normalise, batch: int = BATCH) -> Outputs:
     """Returns features and logits of ``images``, in their order, in float32 and evaluation mode.
 
     Args:
         network: its training or evaluation mode is restored afterwards.
         images: on the device of the network.
         normalise: converts uint8 pixels to the network's input.
+        batch: images in a pass.
 
     Raises:
         DivergedError: a feature or logit is not finite, which can happen with very large finite weights.
     """
     was_training = network.training
     network.eval()
-    parts = [network.features(normalise(pixels)) for pixels in images.pixels.split(BATCH)]
-    features = torch.cat(parts)
-    logits = torch.cat([network.head(part) for part in parts])
+    parts = [network.outputs(normalise(pixels)) for pixels in images.pixels.split(batch)]
+    features, logits = (torch.cat([part[k] for part in parts]).float() for k in range(2))
     network.train(was_training)
-    return finite_outputs(features, logits, images)
-
-
-def finite_outputs(features: Tensor, logits: Tensor, images: Images) -> Outputs:
-    """Returns :class:`Outputs` from the features (N, d) and logits (N, K) of images.
-
-    Raises:
-        DivergedError: a feature or logit is not finite.
-    """
     for name, values in (("feature", features), ("logit", logits)):
         if not bool(values.isfinite().all()):
             raise DivergedError(f"a {name} is not finite")

@@ -12,16 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, reason_of, unknown_name
+from unlearn_bench.core.errors import OptionError, UserError, did_you_mean, reason_of
 from unlearn_bench.core.functions import load_module
 from unlearn_bench.core.options import plain_value
-from unlearn_bench.core.sources import LARGEST_SIZE
-from unlearn_bench.models import IDENTITY, SEPARATOR, Classifier, Statistics, models
-from unlearn_bench.models.external import External
-from unlearn_bench.models.weight_fit import normalisation_names
+from unlearn_bench.models import IDENTITY, SEPARATOR, Classifier, models
+from unlearn_bench.models.external import External, Observed
+from unlearn_bench.models.parts import BENCHMARK, Advice
+from unlearn_bench.models.preparation import Choices, channels_for, example_inputs, statistics_of
 
-IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-NORMALISATIONS = ("auto", "dataset", "imagenet", "none")
 # of a description; every other key is an argument of the function that makes the network
 OURS = ("name", "input_size", "normalise", "last_stage", "source_digest", *IDENTITY)
 # arguments by which libraries choose trained weights, which come from a user's own file here
@@ -34,9 +32,8 @@ def complete(description: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         description: ``name`` (``torchvision:NAME``, ``timm:NAME``, ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION``); and
-            where they differ from the defaults, ``input_size`` (side in pixels to which images are resized),
-            ``normalise`` (one of :data:`NORMALISATIONS`; ``auto`` is the architecture's own numbers) and ``last_stage``
-            (names of modules, separated by commas). Every other key is an argument of the network's function.
+            where they differ from the defaults, ``input_size`` (the size), ``normalise`` and ``last_stage``, see
+            :class:`unlearn_bench.models.preparation.Choices`. Every other key is an argument of the network's function.
             ``source_digest``, ``weights`` and ``pretrained_sha256`` are part of the run's identity only: the start of
             the SHA-256 of the user's source file, the digest of the weights of the original model, and that of the file
             of starting weights.
@@ -47,11 +44,7 @@ def complete(description: Mapping[str, Any]) -> dict[str, Any]:
     """
     digests = ("source_digest", *IDENTITY)  # which can look like numbers
     found = {key: value if key in digests else plain_value(value) for key, value in description.items()}
-    size = found.get("input_size")
-    if size is not None and not (isinstance(size, int) and 1 <= size <= LARGEST_SIZE):
-        raise OptionError(f"The model's input_size is {size}, expected 1 to {LARGEST_SIZE} pixels.")
-    if (normalise := found.get("normalise", "auto")) not in NORMALISATIONS:
-        raise unknown_name("normalisation", str(normalise), NORMALISATIONS)
+    _choices_of(found)
     if digest := _source_digest(str(found["name"])):
         stated = str(found.setdefault("source_digest", digest))  # YAML reads twelve decimal digits as a number
         if stated != digest:
@@ -78,16 +71,62 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = make_module(found, classes)
-        taken = _channels(module, name, channels)
-        return External(
+        return wrap(
             module,
             lambda: make_module(found, classes),
-            example=torch.zeros(2, taken, *side),
+            name=name,
+            channels=channels,
+            side=side,
             classes=classes,
-            input_size=found.get("input_size"),
-            statistics=statistics_of(name, str(found.get("normalise", "auto")), module, taken),
-            last_stage=str(found.get("last_stage", "")),
+            choices=_choices_of(found),
         )
+
+
+def _choices_of(description: Mapping[str, Any]) -> Choices:
+    return Choices(
+        size=description.get("input_size"),
+        normalise=description.get("normalise", "auto"),
+        last_stage=str(description.get("last_stage", "")),
+    )
+
+
+def wrap(
+    module: nn.Module,
+    make: Callable[[], nn.Module],
+    *,
+    name: str,
+    channels: int,
+    side: tuple[int, int],
+    classes: int,
+    choices: Choices,
+    advice: Advice = BENCHMARK,
+) -> External | Observed:
+    """Returns any network as a :class:`Classifier`: split at its head, or read at the module that the user names.
+
+    Args:
+        module: the network, which loses its head unless features are named.
+        make: returns the same network with new weights, see :class:`unlearn_bench.models.external.External`.
+        name: of the architecture, such as ``timm:NAME``; empty for a network in memory.
+        channels, side: of the images, the latter as (height, width) in pixels.
+        classes: K.
+        choices: features, last stage, size and normalisation.
+        advice: what the user can do about a network that does not fit.
+
+    Raises:
+        OptionError: the network does not fit the images, or lacks a named module.
+    """
+    taken = channels_for(module, name, channels)
+    device = next((value.device for value in module.state_dict().values()), torch.device("cpu"))
+    common: dict[str, Any] = {
+        "example": example_inputs((2, taken, *side), device),
+        "classes": classes,
+        "input_size": choices.size,
+        "statistics": statistics_of(name, choices.normalise, module, taken),
+        "advice": advice,
+    }
+    if choices.features is not None:
+        return Observed(module, choices.features, **common)
+    return External(module, make, last_stage=choices.last_stage, **common)
 
 
 def make_module(description: Mapping[str, Any], classes: int) -> nn.Module:
@@ -124,27 +163,6 @@ def make_module(description: Mapping[str, Any], classes: int) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise OptionError(f"{name} returned {type(made).__name__}, expected a torch.nn.Module.")
     return made
-
-
-def statistics_of(name: str, normalise: str, module: nn.Module, channels: int) -> Statistics | None:
-    """Returns mean and standard deviation of pixels for a network; None for the data set's."""
-    if normalise == "auto" and normalises_itself(module):
-        return (0.0,) * channels, (1.0,) * channels
-    if normalise == "auto" and name.startswith("timm:"):
-        config = getattr(module, "pretrained_cfg", {})
-        return tuple(config["mean"]), tuple(config["std"])
-    if normalise == "imagenet" or (normalise == "auto" and name.startswith("torchvision:")):
-        return IMAGENET
-    return ((0.0,) * channels, (1.0,) * channels) if normalise == "none" else None
-
-
-def normalises_itself(module: nn.Module) -> bool:
-    """Returns whether a network contains the normalisation of its inputs, as a layer or as buffers."""
-    layers = any(
-        "normal" in type(part).__name__.lower() and hasattr(part, "mean") and hasattr(part, "std")
-        for part in module.modules()
-    )
-    return layers or bool(normalisation_names(module.state_dict()))
 
 
 def _of_torchvision(function: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -213,15 +231,3 @@ def _source_digest(name: str) -> str:
     if file is None:
         raise OptionError(f"The architecture {name} is not a Python function with a source file. Give one.")
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:DIGEST]
-
-
-def _channels(module: nn.Module, name: str, channels: int) -> int:
-    """Returns the number of channels of the network's inputs: three where grey images are repeated."""
-    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
-    taken = first.in_channels if first is not None else channels
-    if taken != channels and (channels, taken) != (1, 3):
-        raise OptionError(
-            f"The network {name} takes images with {taken} channel(s), and these images have {channels}. Give images "
-            "or a network with the same number of channels."
-        )
-    return taken

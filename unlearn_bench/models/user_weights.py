@@ -53,11 +53,7 @@ def load_weights(
             plain, head = make_module(description, classes), network.head_name
         replaced = _with_head_of(plain, head, file) if keeps_head else None
     saved = read_weights(plain, file, name, key)
-    if saved.normalisation is not None:
-        raise CheckpointError(
-            f"{file.name} has buffers of a normalisation inside the network, which {name} lacks. Give a network that "
-            "has it, such as FILE.py:FUNCTION, with normalise=none."
-        )
+    refuse_normalisation(saved, file, name)
     kept = f"{head}." if replaced is not None else None
     state = {own: value for own, value in saved.state.items() if kept is None or not own.startswith(kept)}
     if isinstance(network, External):
@@ -67,6 +63,15 @@ def load_weights(
     network.is_pretrained = True
     sentence = f"{file.name} has {replaced}, and the images have {classes} classes: the head of {name} is drawn anew."
     return saved, sentence if replaced is not None else ""
+
+
+def refuse_normalisation(saved: SavedWeights, file: Path, name: str) -> None:
+    """Raises CheckpointError if the network in the file normalises its inputs, and the one of this name does not."""
+    if saved.normalisation is not None:
+        raise CheckpointError(
+            f"{file.name} has buffers of a normalisation inside the network, which {name} lacks. Give a network that "
+            "has it, such as FILE.py:FUNCTION, with normalise=none."
+        )
 
 
 def _with_head_of(plain: nn.Module, head: str, file: Path) -> str | None:

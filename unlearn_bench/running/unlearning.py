@@ -17,7 +17,8 @@ from unlearn_bench.data.retain import check_retain, digest_of_retain, with_retai
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import methods
 from unlearn_bench.models import WEIGHTS, Classifier, build, checkpoints, describe, weights_digest
-from unlearn_bench.models.user_weights import load_weights
+from unlearn_bench.models.external import External, read_own
+from unlearn_bench.models.user_weights import refuse_normalisation
 from unlearn_bench.models.weight_files import SavedWeights
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.running.making import ExecutionConfig, images_of, make_runs
@@ -186,8 +187,10 @@ def _network_of(model: OwnModel, dataset: Dataset) -> tuple[Classifier, SavedWei
     description = describe(model.architecture, model.arguments)
     classes = len(dataset.classes)
     network = build(description, channels=dataset.channels, classes=classes, seed=0, side=dataset.side)
-    saved, _ = load_weights(network, model.file, description, classes=classes, key=model.key)
-    return network.eval(), saved
+    saved = read_own(network, model.file, model.architecture, model.key)
+    if isinstance(network, External):
+        refuse_normalisation(saved, model.file, model.architecture)
+    return network, saved
 
 
 def _import_weights(network: Classifier, key: str, store: Store) -> None:
