@@ -282,20 +282,16 @@ def test_every_command_runs(tmp_path: Path) -> None:
     }
     driven = subprocess.run(
         [sys.executable, "-c", DRIVER],
+        check=False,
         cwd=tmp_path,
         env={name: value for name, value in environment.items() if name != "UNLEARN_BENCH_DB"},
         capture_output=True,
         text=True,
-        check=False,
         timeout=1800,
     )
     assert driven.returncode == 0, driven.stderr
     results = json.loads((tmp_path / "results.json").read_text())
     for words, (_, seconds) in sorted(zip(steps, results, strict=True), key=lambda step: -step[1][1])[:20]:
         sys.stdout.write(f"{seconds:.1f} s: {' '.join(words)[:100]}\n")  # what to make smaller first
-    failed = {
-        " ".join(words): (code, (tmp_path / f"step-{number}.err").read_text()[-600:])
-        for number, (words, (code, _)) in enumerate(zip(steps, results, strict=True))
-        if code != 0
-    }
-    assert failed == {}
+    errors = {number: tmp_path / f"step-{number}.err" for number, (code, _) in enumerate(results) if code != 0}
+    assert {" ".join(steps[number]): file.read_text()[-600:] for number, file in errors.items()} == {}

@@ -28,10 +28,7 @@ from unlearn_bench.models.external import read_own
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-
 CLASSES = 4
-
-
 FORGOTTEN = 1
 
 

@@ -88,8 +88,7 @@ def unlearn(
     check_writable(output)
     benchmarks = load(config)
     described: dict[str, str] = parse_pairs(arguments or [], "--argument", "width=8")
-    described |= {"normalise": normalise} if normalise != "auto" else {}
-    described |= {"last_stage": last_stage} if last_stage is not None else {}
+    described |= _prepared(normalise, last_stage)
     choice = Choice(
         dataset=dataset,
         scenario=scenario,
@@ -117,6 +116,12 @@ def unlearn(
     typer.echo(f"\nWritten to {output}. Audit it with:")
     words = [*choice.reading.words, *(["--key", key] if key else []), *(["--data", str(data)] if data else [])]
     typer.echo(audit_command(result.unlearned, model, output, dataset, forget, size, words))
+
+
+def _prepared(normalise: str, last_stage: str | None) -> dict[str, str]:
+    """Returns what a network's description has besides its arguments, where it differs from the defaults."""
+    found = {"normalise": normalise} if normalise != "auto" else {}
+    return found | ({"last_stage": last_stage} if last_stage is not None else {})
 
 
 def _forget_set(forget: str | None, forget_list: str | None, scenario: str | None) -> tuple[str, str | None]:

@@ -280,24 +280,8 @@ def method(
     """Registers a method under its function's name; see :class:`Method` for the arguments."""
 
     def register(function: Callable[..., Classifier]) -> Callable[..., Classifier]:
-        methods.add(
-            Method(
-                function.__name__,
-                label,
-                source,
-                function,
-                train_set,
-                presets or {},
-                note,
-                is_cheat,
-                is_random,
-                trains,
-                redraws,
-                unresponsive,
-                makes_inputs,
-                version=version,
-            )
-        )
+        declared = (train_set, presets or {}, note, is_cheat, is_random, trains, redraws, unresponsive, makes_inputs)
+        methods.add(Method(function.__name__, label, source, function, *declared, version=version))
         return function
 
     return register
