@@ -31,6 +31,7 @@ bench: $(VENV)/ready
 	$(BIN)/python benchmarks/database.py
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/audit_speed.py
 
 docs: $(VENV)/ready
 	$(BIN)/pip install --quiet --editable ".[docs]"
