@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,9 @@ from unlearn_bench.methods import UnlearningProblem
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.running.making import ExecutionConfig, make_runs
 from unlearn_bench.store import Store
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job, whose commands would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EXECUTION = ExecutionConfig(None, False, "cpu", 1, silent, lambda _line: None)
 
