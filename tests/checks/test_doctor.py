@@ -111,6 +111,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[None]:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("unlearn_bench.cli.list.load_config", fail)
+    logbook.log.handlers.clear()  # those of commands that an earlier test ran in this process
     yield
     logbook.log.handlers.clear()
 
