@@ -23,7 +23,7 @@ def example(
 
 
 def test_unknown_name_suggests_and_lists() -> None:
-    with pytest.raises(UnknownNameError, match=r"No method named 'mudda'\. Did you mean 'muda'\? Known: bad_teacher, bias_cheat, "):
+    with pytest.raises(UnknownNameError, match=r"No method named 'mudda'\. Did you mean 'muda'\? Known: bad_teacher, "):
         methods.get("mudda")
 
 
