@@ -270,14 +270,14 @@ def test_the_page_of_an_audit_is_readable_and_hostile_names_are_words(
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     hostile = '<img src=x onerror="window.hacked=1">'
-    write_digits(tmp_path / "images", ["cat", hostile, "emu", "fox"])
+    write_digits(tmp_path / "images", ["0 cat", hostile, "emu", "fox"])  # in the order of the names
     shutil.copytree(resnets, tmp_path / "models")
     found = audit(
         model=tmp_path / "models" / "cheat.pt",
         original=tmp_path / "models" / "original.safetensors",
         architecture="torchvision:resnet18",
         dataset=f"folder:{tmp_path / 'images'}",
-        forget="0",
+        forget="1",
     )
     json.loads(to_json(found))
     file = tmp_path / "audit.html"
