@@ -55,7 +55,8 @@ def chosen(bench: Bench, *forget: str) -> Bench:
 
 def short(name: str) -> dict[str, int]:
     """Options that make a run short, in which a method still does all that it does."""
-    return {"original": {}, "retrained": {}, "eu_k": {"epochs": 3}, "ft_classifier": {"epochs": 3}}.get(name, {})
+    few = {"eu_k": {"epochs": 3}, "ft_classifier": {"epochs": 3}, "sfron": {"iterations": 60}, "jit": {"copies": 3}}
+    return few.get(name, {})
 
 
 @pytest.mark.parametrize(("name", "meets"), cheating_plugins.MEETS.items(), ids=[*cheating_plugins.MEETS])
