@@ -111,7 +111,11 @@ def test_umap_gives_the_same_points_every_time() -> None:
     ("words", "error", "says"),
     [
         (["figure", "33", "--output", "a.png"], UnknownNameError, "No figure named '33'"),
-        (["figure", "3", "--table", "3", "--output", "a.png"], OptionError, "--table 3 is of the figure gaps"),
+        (
+            ["figure", "3", "--table", "3", "--output", "a.png"],
+            OptionError,
+            "--table 3 is of the figures gaps and ranks",
+        ),
         (["figure", "1", "--embedding", "tsne", "--output", "a.png"], UnknownNameError, "No embedding named 'tsne'"),
         (["figure", "1", "--output", "a.jpg"], OptionError, "expected a name that ends in .png"),
         (["reproduce"], OptionError, "Give --table or --figure"),

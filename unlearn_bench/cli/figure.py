@@ -16,14 +16,23 @@ from unlearn_bench.core.sources import Reading
 if TYPE_CHECKING:
     from unlearn_bench.report.embedding import Embedding
 
+OF_TABLES = ("gaps", "ranks")
 EMBEDDINGS: tuple[Embedding, ...] = ("umap", "pca")
 
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="A figure (see `list figures`), or gaps: the gaps of --table.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A figure (see `list figures`); gaps: the gaps of --table; ranks: mean ranks over each --table."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", help="File: .png, .svg or .pdf.")],
-    table: Annotated[str | None, typer.Option("--table", help="For gaps: the table; default: 3.")] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", help="For gaps and ranks: the table; default: 3. Repeat it for ranks."),
+    ] = None,
     embedding: Annotated[
         str | None,
         typer.Option("--embedding", help="For features: umap or pca; default: umap if it is installed."),
@@ -45,7 +54,7 @@ def figure(
 ) -> None:
     """Draw a figure of what the database holds; `reproduce --figure NAME` makes what it needs."""
     from unlearn_bench.report.charts.rendering import check_suffix, save
-    from unlearn_bench.report.figures import figure_of, gaps_of
+    from unlearn_bench.report.figures import figure_of, gaps_of, ranks_of
 
     check_suffix(output)
     layout = next((known for known in EMBEDDINGS if known == embedding), None)
@@ -55,7 +64,16 @@ def figure(
     bench = open_bench(
         config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network
     )
-    if name != "gaps" and table is not None:
-        raise OptionError(f"--table {table} is of the figure gaps, and the figure is {name}. Leave one of them out.")
-    save(gaps_of(bench, table or "3") if name == "gaps" else figure_of(bench, name, layout), output)
+    tables = table or ["3"]
+    if name not in OF_TABLES and table:
+        raise OptionError(
+            f"--table {table[0]} is of the figures gaps and ranks, and the figure is {name}. Leave one of them out."
+        )
+    if name == "gaps" and len(tables) > 1:
+        raise OptionError(f"The figure gaps shows one table, got {len(tables)}. Give --table once.")
+    if name == "gaps":
+        made = gaps_of(bench, tables[0])
+    else:
+        made = ranks_of(bench, tables) if name == "ranks" else figure_of(bench, name, layout)
+    save(made, output)
     typer.echo(f"Written to {output}")

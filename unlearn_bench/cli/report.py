@@ -16,6 +16,8 @@ from unlearn_bench.core.sources import Reading
 if TYPE_CHECKING:
     from unlearn_bench.report.bench import Bench
 
+VIEWS = "--against-paper, --noise-floor, --audit-metrics, --classes and --leaderboard"
+
 
 @app.command()
 def report(
@@ -35,6 +37,9 @@ def report(
     ] = False,
     classes: Annotated[
         bool, typer.Option("--classes", help="Print the damage per class, and how D_f is classified.")
+    ] = False,
+    leaderboard: Annotated[
+        bool, typer.Option("--leaderboard", help="Rank the methods of one or several tables by their mean gap.")
     ] = False,
     audit: Annotated[
         bool, typer.Option("--audit-metrics", help="Print the metrics that a cheating method passes.")
@@ -58,18 +63,13 @@ def report(
     """Print a table from the database without running anything, or write an HTML page of all results."""
     from unlearn_bench.report.render import FORMATS, format_of, write_file
 
-    views = {"paper": against, "floor": floor, "audit": audit, "classes": classes}
+    views = {"paper": against, "floor": floor, "audit": audit, "classes": classes, "leaderboard": leaderboard}
     chosen = [name for name, is_chosen in views.items() if is_chosen]
     if len(chosen) > 1:
-        raise OptionError(
-            "--against-paper, --noise-floor, --audit-metrics and --classes exclude each other. Give only one of them."
-        )
+        raise OptionError(f"{VIEWS} exclude each other. Give only one of them.")
     if html is not None and (chosen or output is not None or format is not None):
-        raise OptionError(
-            "--html writes a page with every view. Leave out --format, --output, --against-paper, --noise-floor, "
-            "--audit-metrics and --classes."
-        )
-    if html is None and len(table or ()) != 1:
+        raise OptionError(f"--html writes a page with every view. Leave out --format, --output, {VIEWS}.")
+    if html is None and not (leaderboard and table) and len(table or ()) != 1:
         raise OptionError(f"report prints one table, got {len(table or ())}. Give --table once, or --html FILE.")
     format = format_of(format, output)
     reading, network = Reading(size), Network(model, argument, pretrained)
@@ -79,23 +79,30 @@ def report(
     if html is not None:
         write_page(bench, table or [], embedding, html)
         return
-    (name,) = table or [""]
+    name, *others = table or [""]
     if not chosen and output is None and format == "text":
         show_table(bench.table(name), format)
         return
-    text = _view(bench, name, format, chosen[0]) if chosen else FORMATS[format](bench.table(name))
+    text = _view(bench, [name, *others], format, chosen[0]) if chosen else FORMATS[format](bench.table(name))
     if output is not None:
         write_file(text, output)
     else:
         typer.echo(text)
 
 
-def _view(bench: Bench, table: str, format: str, view: str) -> str:
+def _view(bench: Bench, tables: list[str], format: str, view: str) -> str:
     from unlearn_bench.report.cheat_audit import audit_metrics
     from unlearn_bench.report.classes import describe_classes
     from unlearn_bench.report.floor import describe_floor
+    from unlearn_bench.report.leaderboard import describe
+    from unlearn_bench.report.leaderboard import leaderboard as build
     from unlearn_bench.report.render import against_paper, with_notes
 
+    if view == "leaderboard":
+        entries = [(name, bench.benchmarks.table(name)) for name in dict.fromkeys(tables)]
+        board = build([(name, entry, bench.placed(entry)) for name, entry in entries], bench.store)
+        return with_notes(*describe(board), format)
+    (table,) = tables
     if view == "paper":
         return against_paper(bench.table(table), format)
     entry = bench.benchmarks.table(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from unlearn_bench.config.selection import Placed, title_of
@@ -10,9 +11,11 @@ from unlearn_bench.report.charts.clouds import cloud_panels
 from unlearn_bench.report.charts.curves import NOTE, curve_panels
 from unlearn_bench.report.charts.gaps import gap_panels
 from unlearn_bench.report.charts.paper import on_paper
+from unlearn_bench.report.charts.ranks import rank_panels
 from unlearn_bench.report.curves import curves_of
 from unlearn_bench.report.embedding import Embedding, clouds_of
 from unlearn_bench.report.floor import Floor, floors_of
+from unlearn_bench.report.leaderboard import leaderboard, notes_of
 from unlearn_bench.report.tables import Table
 
 GAP = "Gap: how far a method's mean lies from the retrained model's mean."
@@ -57,6 +60,19 @@ def gaps_of(bench: Bench, name: str) -> dict[str, Any]:
     if any(selection != placed[0][1] for _, selection in placed):  # a band would be wrong for some rows
         return gap_figure(table, {}, NO_ONE_BAND)
     return gap_figure(table, floors_of(placed[0][1], [column.name for column in table.columns], bench.store))
+
+
+def ranks_of(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
+    """Returns the mean ranks of the methods that one or several tables share.
+
+    Raises:
+        UnknownNameError, MissingRunError, OptionError: see :func:`unlearn_bench.report.leaderboard.leaderboard`.
+    """
+    entries = [(name, bench.benchmarks.table(name)) for name in dict.fromkeys(names)]
+    placed = [(name, entry, bench.placed(entry)) for name, entry in entries]
+    board = leaderboard(placed, bench.store)
+    measured = "; ".join(f"table {name}: {_measured(rows)}" for name, _, rows in placed)
+    return on_paper(f"Mean ranks, {measured}", rank_panels(board), notes_of(board))
 
 
 def gap_figure(table: Table, floors: dict[str, Floor], without: str = NO_BAND) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def describe_floor(
     verdicts: list[str] = []
     for selection, rows in by_selection(placed):
         recorded = comparable_runs(selection.experiment.key, store)
-        retrained = _retrained(recorded, selection)
+        retrained = retrained_values(recorded, selection)
         words = words_of(selection)
         floors = {metric: noise_floor(retrained, metric, selection.forget, words) for metric in entry.metrics}
         notes.append(_floor_note(floors, len(selection.seeds)))
@@ -197,14 +197,14 @@ def describe_floor(
 def floors_of(selection: Selection, metrics: Sequence[str], store: Store) -> dict[str, Floor]:
     """Returns the noise floor of each metric; empty if fewer than two seeds of retrained models are recorded."""
     recorded = comparable_runs(selection.experiment.key, store)
-    retrained = _retrained(recorded, selection)
+    retrained = retrained_values(recorded, selection)
     try:
         return {metric: noise_floor(retrained, metric, selection.forget) for metric in metrics}
     except MissingRunError:
         return {}
 
 
-def _retrained(recorded: Sequence[RunRecord], selection: Selection) -> Values:
+def retrained_values(recorded: Sequence[RunRecord], selection: Selection) -> Values:
     """Returns the values of the retrained models of all recorded seeds, for one definition of the method."""
     seeds = tuple(sorted({run.seed for run in recorded if run.method == RETRAINED}))
     return values_of(list(runs_of_row(recorded, Row(method=RETRAINED), replace(selection, seeds=seeds)).values()))

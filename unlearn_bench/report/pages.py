@@ -18,6 +18,7 @@ from unlearn_bench.report.classes import describe_classes
 from unlearn_bench.report.curves import curves_of
 from unlearn_bench.report.embedding import Embedding, clouds_of
 from unlearn_bench.report.floor import describe_floor, floors_of
+from unlearn_bench.report.leaderboard import describe, leaderboard
 from unlearn_bench.report.listing import progress_of
 from unlearn_bench.report.page.content import Figure, Page, TableSection, TextTable, row_views, table_command
 from unlearn_bench.report.tables import Table
@@ -141,6 +142,8 @@ def _analyses(bench: Bench, entry: TableEntry, table: Table, placed: Placed) -> 
     where = f", table {table.name}"
     analyses = [_text_table(f"Noise floor{where}", lambda: describe_floor(entry, placed, bench.store))]
     if all(selection == placed[0][1] for _, selection in placed):
+        board = [(table.name, entry, placed)]
+        analyses.append(_text_table(f"Leaderboard{where}", lambda: describe(leaderboard(board, bench.store))))
         analyses.append(_text_table(f"View by class{where}", lambda: describe_classes(placed, bench.store)))
         cheats = sorted(method.name for method in bench.store.methods().values() if method.is_cheat)
         if any(row.method in cheats for row in table.rows):
