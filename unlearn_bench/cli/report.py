@@ -39,6 +39,10 @@ def report(
     audit: Annotated[
         bool, typer.Option("--audit-metrics", help="Print the metrics that a cheating method passes.")
     ] = False,
+    likeness: Annotated[
+        bool,
+        typer.Option("--likeness", help="Print how alike the models are to retrained ones, as `compare` computed it."),
+    ] = False,
     profile: arg.Profile = None,
     model: arg.Model = None,
     argument: arg.Arguments = None,
@@ -58,16 +62,17 @@ def report(
     """Print a table from the database without running anything, or write an HTML page of all results."""
     from unlearn_bench.report.render import FORMATS, format_of, write_file
 
-    views = {"paper": against, "floor": floor, "audit": audit, "classes": classes}
+    views = {"paper": against, "floor": floor, "audit": audit, "classes": classes, "likeness": likeness}
     chosen = [name for name, is_chosen in views.items() if is_chosen]
     if len(chosen) > 1:
         raise OptionError(
-            "--against-paper, --noise-floor, --audit-metrics and --classes exclude each other. Give only one of them."
+            "--against-paper, --noise-floor, --audit-metrics, --classes and --likeness exclude each other. Give only "
+            "one of them."
         )
     if html is not None and (chosen or output is not None or format is not None):
         raise OptionError(
             "--html writes a page with every view. Leave out --format, --output, --against-paper, --noise-floor, "
-            "--audit-metrics and --classes."
+            "--audit-metrics, --classes and --likeness."
         )
     if html is None and len(table or ()) != 1:
         raise OptionError(f"report prints one table, got {len(table or ())}. Give --table once, or --html FILE.")
@@ -94,6 +99,7 @@ def _view(bench: Bench, table: str, format: str, view: str) -> str:
     from unlearn_bench.report.cheat_audit import audit_metrics
     from unlearn_bench.report.classes import describe_classes
     from unlearn_bench.report.floor import describe_floor
+    from unlearn_bench.report.likeness import describe_likeness
     from unlearn_bench.report.render import against_paper, with_notes
 
     if view == "paper":
@@ -102,6 +108,8 @@ def _view(bench: Bench, table: str, format: str, view: str) -> str:
     placed = bench.placed(entry)
     if view == "classes":
         return with_notes(*describe_classes(placed, bench.store), format)
+    if view == "likeness":
+        return with_notes(*describe_likeness(table, placed, bench.store), format)
     if view == "floor":
         return with_notes(*describe_floor(entry, placed, bench.store), format)
     if any(selection != placed[0][1] for _, selection in placed):
