@@ -66,6 +66,29 @@ def metrics() -> str:
     return "\n".join(parts)
 
 
+def comparisons() -> str:
+    """Returns a table of all scores of likeness, then each with its definition and what it can and cannot show."""
+    from unlearn_bench.metrics.comparisons import comparisons
+
+    rows = [
+        [
+            f"[{each.name}](#{anchor(each.name)})",
+            each.label,
+            f"{each.bounds[0]:.3g}",
+            f"{each.bounds[1]:.3g} {each.unit}".rstrip(),
+            f"{each.best:g}",
+            each.reads,
+        ]
+        for each in comparisons
+    ]
+    parts = [markdown_table(["name", "label", "from", "to", "equal models", "computed from"], rows)]
+    for score in comparisons:
+        parts += [f"### {score.name}", "", docstring(score.function), ""]
+        parts += [f"Source: {score.source}. Version of the definition: {score.version}.", ""]
+        parts += [f"- **Can show**: {score.shows}", f"- **Cannot show**: {score.hides}", ""]
+    return "\n".join(parts)
+
+
 def scenarios() -> str:
     """Returns a table of all scenarios, and the options of each."""
     from unlearn_bench.data.scenarios import scenarios
@@ -226,7 +249,7 @@ def layers() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        *(methods, metrics, scenarios, datasets, models, commands),
+        *(methods, metrics, comparisons, scenarios, datasets, models, commands),
         *(profiles, tables, benchmark_keys, database, checks, renamed, layers),
     )
 }

@@ -49,7 +49,7 @@ WORDS = st.one_of(
 
 
 OPTIONS = """table method profile dataset scenario forget then seed set preset format workers noise-floor against-paper
-classes audit-metrics status limit kind nonsense config options precision device figure plugin json"""
+classes audit-metrics likeness outputs status limit kind nonsense config options precision device figure plugin json"""
 
 
 NAMES = [f"--{name}" for name in OPTIONS.split()]
@@ -59,6 +59,7 @@ COMMANDS = [
     "train",
     "run",
     "reproduce",
+    "compare",
     "report",
     "claims",
     "runs",

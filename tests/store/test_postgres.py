@@ -130,6 +130,8 @@ def test_counts_beyond_32_bits_are_recorded_in_a_database_of_an_older_schema_too
         connection.execute(text("DELETE FROM models"))
         for name in counts:
             connection.execute(text(f"ALTER TABLE models ALTER COLUMN {name} TYPE INTEGER"))
+        for name in ("likeness", "comparisons"):
+            connection.execute(text(f"DROP TABLE {name}"))
         connection.execute(text("ALTER TABLE methods DROP COLUMN makes_inputs"))
         connection.execute(text("ALTER TABLE runs RENAME COLUMN requested_at TO asked_at"))
         connection.execute(text("ALTER TABLE forget_sets RENAME COLUMN scenario TO setting"))

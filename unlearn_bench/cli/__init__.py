@@ -27,7 +27,7 @@ from unlearn_bench.core.errors import Notice, UserError
 # names of builtins, and the import order would be alphabetical.
 COMMANDS = (
     *("unlearn", "audit", "weights", "check_method", "figure", "export", "import_", "track", "doctor"),
-    *("train", "run", "reproduce", "demo"),
+    *("train", "run", "reproduce", "compare", "demo"),
     *("report", "open", "claims", "runs", "show", "status", "list", "explain"),
     *("check", "tune"),
 )

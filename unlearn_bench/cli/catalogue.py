@@ -16,6 +16,7 @@ from unlearn_bench.data import datasets
 from unlearn_bench.data.scenarios import scenarios
 from unlearn_bench.methods import Method, methods
 from unlearn_bench.metrics import Metric, metrics
+from unlearn_bench.metrics.comparisons import Comparison, comparisons
 from unlearn_bench.models import models
 from unlearn_bench.report.listing import Listing, plain_table
 
@@ -46,12 +47,18 @@ def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
         raise unknown_name("kind", kind, [*REGISTRIES, *titled])
     entries = list(REGISTRIES[kind])
     body: list[list[Any]] = [[entry.name, entry.label, entry.summary, entry.source] for entry in entries]
+    header = ["name", "label", "what it is", "source"]
+    if kind == "metrics":  # functions of one model's outputs, and of two models'
+        entries += comparisons
+        header.append("kind")
+        body = [[*row, "of one model"] for row in body]
+        body += [[c.name, c.label, c.summary, c.source, "compared with retrained"] for c in comparisons]
     plugins = [f"Plug-in: {entry.name}, from {entry.origin}." for entry in entries if entry.origin]
-    return (["name", "label", "what it is", "source"], body), plugins
+    return (header, body), plugins
 
 
 def describe_entry(name: str, benchmarks: Benchmarks) -> str:
-    """Returns a method's recipe, a metric's definition, or what a model, data set or scenario is and its options.
+    """Returns a recipe of a method, a definition of a metric or score, or what a model, data set or scenario is.
 
     Raises:
         UnknownNameError: there is no such entry.
@@ -60,10 +67,14 @@ def describe_entry(name: str, benchmarks: Benchmarks) -> str:
         return describe_method(methods.get(name), benchmarks)
     if name in metrics.names():
         return describe_metric(metrics.get(name))
+    if name in comparisons.names():
+        return describe_comparison(comparisons.get(name))
     entries = {entry.name: entry for kind in ("scenarios", "datasets", "models") for entry in REGISTRIES[kind]}
     if name not in entries:
         raise unknown_name(
-            "method, metric, model, dataset or scenario", name, [*methods.names(), *metrics.names(), *entries]
+            "method, metric, model, dataset or scenario",
+            name,
+            [*methods.names(), *metrics.names(), *comparisons.names(), *entries],
         )
     return describe_other(entries[name])
 
@@ -96,15 +107,31 @@ def describe_metric(metric: Metric) -> str:
         f"version {metric.revision}.",
     ]
     parts += [f"Defined only in the scenario {' or '.join(metric.scenarios)}."] if metric.scenarios else []
-    parts += [f"Not defined in the scenario {name}: {why}." for name, why in metric.undefined.items()]
-    parts += [f"A plug-in from {metric.origin}."] if metric.origin else []
-    statements = {
+    said = {
         "Can show": metric.shows,
         "Cannot show": metric.hides,
         "Without a retrained model": metric.without_reference,
     }
-    parts += [textwrap.fill(f"{title}: {sentence}", 100) for title, sentence in statements.items() if sentence]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_statements(metric, said)])
+
+
+def describe_comparison(score: Comparison) -> str:
+    """Returns the definition of a score of likeness, its range and best value, and what it can and cannot show."""
+    low, high = score.bounds
+    parts = [
+        f"{score.name}: {score.label}",
+        re.split(r"\n\n(?:Raises|Example):", inspect.getdoc(score.function) or "")[0],
+        f"Source: {score.source}.",
+        f"From {low:g} to {high:g} {score.unit}".rstrip() + f"; equal models: {score.best:g}. Compared with retrained, "
+        f"from the {score.reads} of both models; version {score.revision}.",
+    ]
+    return "\n\n".join([*parts, *_statements(score, {"Can show": score.shows, "Cannot show": score.hides})])
+
+
+def _statements(entry: Metric | Comparison, said: Mapping[str, str]) -> list[str]:
+    parts = [f"Not defined in the scenario {name}: {why}." for name, why in entry.undefined.items()]
+    parts += [f"A plug-in from {entry.origin}."] if entry.origin else []
+    return parts + [textwrap.fill(f"{title}: {sentence}", 100) for title, sentence in said.items() if sentence]
 
 
 def describe_method(method: Method, benchmarks: Benchmarks) -> str:

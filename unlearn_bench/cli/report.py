@@ -16,7 +16,7 @@ from unlearn_bench.core.sources import Reading
 if TYPE_CHECKING:
     from unlearn_bench.report.bench import Bench
 
-VIEWS = "--against-paper, --noise-floor, --audit-metrics, --classes and --leaderboard"
+VIEWS = "--against-paper, --noise-floor, --audit-metrics, --classes, --leaderboard and --likeness"
 
 
 @app.command()
@@ -44,6 +44,10 @@ def report(
     audit: Annotated[
         bool, typer.Option("--audit-metrics", help="Print the metrics that a cheating method passes.")
     ] = False,
+    likeness: Annotated[
+        bool,
+        typer.Option("--likeness", help="Print how alike the models are to retrained ones, as `compare` computed it."),
+    ] = False,
     profile: arg.Profile = None,
     model: arg.Model = None,
     argument: arg.Arguments = None,
@@ -64,6 +68,7 @@ def report(
     from unlearn_bench.report.render import FORMATS, format_of, write_file
 
     views = {"paper": against, "floor": floor, "audit": audit, "classes": classes, "leaderboard": leaderboard}
+    views["likeness"] = likeness
     chosen = [name for name, is_chosen in views.items() if is_chosen]
     if len(chosen) > 1:
         raise OptionError(f"{VIEWS} exclude each other. Give only one of them.")
@@ -96,6 +101,7 @@ def _view(bench: Bench, tables: list[str], format: str, view: str) -> str:
     from unlearn_bench.report.floor import describe_floor
     from unlearn_bench.report.leaderboard import describe
     from unlearn_bench.report.leaderboard import leaderboard as build
+    from unlearn_bench.report.likeness import describe_likeness
     from unlearn_bench.report.render import against_paper, with_notes
 
     if view == "leaderboard":
@@ -109,6 +115,8 @@ def _view(bench: Bench, tables: list[str], format: str, view: str) -> str:
     placed = bench.placed(entry)
     if view == "classes":
         return with_notes(*describe_classes(placed, bench.store), format)
+    if view == "likeness":
+        return with_notes(*describe_likeness(table, placed, bench.store), format)
     if view == "floor":
         return with_notes(*describe_floor(entry, placed, bench.store), format)
     if any(selection != placed[0][1] for _, selection in placed):

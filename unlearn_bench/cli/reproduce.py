@@ -19,6 +19,9 @@ def reproduce(
     figure: Annotated[
         str | None, typer.Option("--figure", help="A figure of benchmarks.yaml; see `list figures`.")
     ] = None,
+    outputs: Annotated[
+        bool, typer.Option("--outputs", help="Also make again what `compare` and figures read and was deleted.")
+    ] = False,
     profile: arg.Profile = None,
     model: arg.Model = None,
     argument: arg.Arguments = None,
@@ -48,4 +51,4 @@ def reproduce(
         config, db, profile, dataset, None, forget, seed, precision, True, options, then, reading, network
     )
     tables = [table] if table else []
-    make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure)
+    make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure, with_outputs=outputs)

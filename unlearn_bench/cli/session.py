@@ -127,10 +127,11 @@ def make_and_show(
     show: Sequence[str] = (),
     tables: Sequence[str] = (),
     figure: str | None = None,
+    with_outputs: bool = False,
 ) -> None:
     """Makes the missing runs, prints the runs of the methods ``show`` and the ``tables``, and exits 1 if a run failed.
 
-    With tables or a figure, it makes their rows instead of ``rows``.
+    With tables or a figure, it makes their rows instead of ``rows``, and ``with_outputs`` those whose outputs are lost.
     """
     from unlearn_bench.cli.terminal import Watch
     from unlearn_bench.report.listing import list_values
@@ -143,7 +144,11 @@ def make_and_show(
     started = time.perf_counter()
     with Watch() as watch:
         execution = ExecutionConfig(data, download, device, workers, watch, watch.say)
-        outcome = reproduce(bench, entries, execution) if entries else make_runs(bench, rows, execution)
+        outcome = (
+            reproduce(bench, entries, execution, with_outputs=with_outputs)
+            if entries
+            else make_runs(bench, rows, execution)
+        )
     watch.say(
         f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
         f"were already recorded. Database: {bench.store.shown_url}"

@@ -21,7 +21,7 @@ from unlearn_bench.core.plugin_sources import sources_digest
 from unlearn_bench.core.renamed import new_name
 
 OURS = "unlearn_bench."  # prefix of modules that are not plug-ins
-DECORATORS = "@method, @metric, @model, @dataset or @scenario"
+DECORATORS = "@method, @metric, @model, @dataset, @scenario or @comparison"
 FILES = "unlearn_bench_plugins"  # prefix of the module names of plug-in files
 
 

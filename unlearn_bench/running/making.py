@@ -63,14 +63,18 @@ class Outcome:
     failures: int
 
 
-def reproduce(bench: Bench, entries: Sequence[Measured], config: ExecutionConfig) -> Outcome:
+def reproduce(
+    bench: Bench, entries: Sequence[Measured], config: ExecutionConfig, *, with_outputs: bool = False
+) -> Outcome:
     """Makes and records the missing runs of these tables and figures, and the ``retrained`` runs for their gaps.
+
+    With ``with_outputs``, as for a figure of features, a run whose features and logits no longer exist is missing.
 
     Raises:
         UserError: see :func:`make_runs`; also if a metric does not exist.
     """
     groups: list[tuple[Selection, list[Row]]] = []
-    needs_outputs = False
+    needs_outputs = with_outputs
     for entry in entries:
         for metric in entry.metrics:
             metrics.get(metric)

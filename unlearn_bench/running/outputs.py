@@ -8,9 +8,10 @@ from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.passed_images import unwatched
 from unlearn_bench.models import Classifier, checkpoints
 from unlearn_bench.models.outputs import ModelOutputs, Predictions, arrange, predict, predict_all
+from unlearn_bench.running.recorded_models import network_of
 from unlearn_bench.running.tasks import Task, method_data
 from unlearn_bench.store import Store
-from unlearn_bench.store.records import ModelRecord, OutputsRecord
+from unlearn_bench.store.records import ModelRecord, OutputsRecord, RunRecord
 
 
 def outputs_of_run(
@@ -43,6 +44,31 @@ def outputs_on_the_way(network: Classifier, dataset: Dataset, split: ForgetSplit
     """Returns the outputs of a run in progress. They are not written, and their images are not those of the method."""
     with unwatched():
         return arrange(predict_all(network, dataset.test, split, normalise), split)
+
+
+def recorded_outputs(run: RunRecord, dataset: Dataset, split: ForgetSplit, store: Store) -> ModelOutputs:
+    """Returns the outputs of a recorded run: from their file if it is intact, else computed from its checkpoint.
+
+    Computed outputs are not written.
+
+    Args:
+        run: a run that is done.
+        dataset: the images of the run, on the device of the result.
+        split: their division into forget set and retain set.
+        store: records where the files are.
+
+    Raises:
+        CheckpointError: neither outputs nor weights of the run exist.
+        OptionError, UnknownNameError: its architecture cannot be built here.
+    """
+    device = dataset.test.labels.device
+    if run.outputs is not None:
+        tensors = checkpoints.read(store.outputs_folder / run.outputs.file, run.outputs.file_digest, device)
+        if tensors is not None:
+            return arrange(Predictions.from_tensors(tensors), split)
+    network = network_of(run, store).to(device)
+    normalise = Normalise(*network.statistics(dataset.mean, dataset.std))
+    return arrange(predict_all(network, dataset.test, split, normalise), split)
 
 
 def _of_trial(network: Classifier, task: Task, split: ForgetSplit, normalise: Normalise) -> ModelOutputs:

@@ -58,6 +58,18 @@ class MetricRecord:
 
 
 @dataclass(frozen=True)
+class ComparisonRecord:
+    """The metadata of a score of likeness for reports; ``best`` is the value of equal models."""
+
+    name: str
+    label: str
+    unit: str
+    best: float
+    source: str
+    version: str
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """The result of making a model: its cost and its file.
 

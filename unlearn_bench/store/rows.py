@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from unlearn_bench.store.likeness import give_likeness, take_likeness
 from unlearn_bench.store.records import Environment, ModelRecord, NewRun, OutputsRecord, RunRecord
 from unlearn_bench.store.tables import (
     Base,
@@ -111,7 +112,8 @@ def add_values(session: Session, row: RunRow, run: NewRun, names: Collection[str
 def put_run(session: Session, run: NewRun, times: tuple[datetime, datetime] | None = None) -> None:
     """Adds a run and everything that belongs to it. Replaces a run with the same key, but never a done one by another.
 
-    If the weights are the same, recorded values of metrics that ``run`` lacks, for example of a plug-in, are kept.
+    If the weights are the same, recorded values of metrics that ``run`` lacks, for example of a plug-in, are kept, and
+    so are scores of likeness.
 
     Args:
         session: session of the caller.
@@ -133,9 +135,7 @@ def put_run(session: Session, run: NewRun, times: tuple[datetime, datetime] | No
     finished, requested = times or (datetime.now(timezone.utc), time_of_request(session))
     same_weights = run.status == "done" and before == (model.weights_digest if model else None)
     kept = _values_not_in(run, previous) if previous and same_weights else []
-    if previous:
-        session.delete(previous)
-        session.flush()
+    likeness = _remove(session, previous, same_weights) if previous else []
     row = RunRow(
         key=run.spec.key,
         experiment_key=run.spec.experiment.key,
@@ -164,6 +164,16 @@ def put_run(session: Session, run: NewRun, times: tuple[datetime, datetime] | No
         ValueRow(metric=name, version=versions.get(name, ""), value=value) for name, value in run.values.items()
     ]
     session.add(row)
+    session.flush()
+    give_likeness(session, likeness, row.id)
+
+
+def _remove(session: Session, run: RunRow, keeps_likeness: bool) -> list[dict[str, Any]]:
+    """Deletes a run that is about to be replaced, and returns its scores of likeness if the new run keeps them."""
+    likeness = take_likeness(session, run.id) if keeps_likeness else []
+    session.delete(run)
+    session.flush()
+    return likeness
 
 
 def _values_not_in(run: NewRun, previous: RunRow) -> list[ValueRow]:

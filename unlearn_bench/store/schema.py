@@ -12,13 +12,14 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from unlearn_bench.core.errors import StoreError, UpgradeNotice
 from unlearn_bench.core.files import atomic_write
-from unlearn_bench.store.tables import Base, LeaseRow, RunRow
+from unlearn_bench.store.tables import Base, ComparisonRow, LeaseRow, LikenessRow, RunRow
 
-FIRST, NEWEST = "0001", "0005"  # of store/migrations/versions
+FIRST, NEWEST = "0001", "0006"  # of store/migrations/versions
 VERSION_TABLE = "alembic_version"
 IDENTITY = ("key", "experiment_key", "spec")  # columns of runs that every version has
 # tables and columns that were added or renamed after the first release
-SINCE_FIRST = {LeaseRow.__tablename__, "methods.makes_inputs", "forget_sets.scenario", "runs.requested_at"}
+SINCE_FIRST = {row.__tablename__ for row in (LeaseRow, ComparisonRow, LikenessRow)}
+SINCE_FIRST |= {"methods.makes_inputs", "forget_sets.scenario", "runs.requested_at"}
 
 
 def has_runs(engine: Engine, shown_url: str) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -186,6 +187,29 @@ class ValueRow(Base):
     metric: Mapped[str] = mapped_column(ForeignKey("metrics.name"), primary_key=True)
     version: Mapped[str]  # version of the metric's definition
     value: Mapped[float]
+
+
+class ComparisonRow(Base):
+    """The metadata of a score of likeness, so that reports need only the database."""
+
+    __tablename__ = "comparisons"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    unit: Mapped[str]
+    best: Mapped[float] = mapped_column(Double)
+    source: Mapped[str]
+    version: Mapped[str]
+
+
+class LikenessRow(Base):
+    """How alike the models of two runs are by one score, at full precision, in the score's own unit."""
+
+    __tablename__ = "likeness"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    reference_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, index=True)
+    comparison: Mapped[str] = mapped_column(ForeignKey("comparisons.name"), primary_key=True)
+    version: Mapped[str]  # version of the score's definition
+    value: Mapped[float | None] = mapped_column(Double)
 
 
 class CurveRow(Base):
