@@ -28,8 +28,11 @@ REGISTRIES: dict[str, Iterable[Entry]] = {
 }
 
 
+ON_REQUEST = "give --metric NAME to `run` or `reproduce`, or name it in `metrics` of a table of benchmarks.yaml."
+
+
 def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
-    """Returns a table with a line for each entry of a kind, and a note for each plug-in among them.
+    """Returns a table with a line for each entry of a kind, and notes below it, such as one for each plug-in.
 
     Raises:
         UnknownNameError: there is no such kind.
@@ -45,9 +48,20 @@ def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
     if kind not in REGISTRIES:
         raise unknown_name("kind", kind, [*REGISTRIES, *titled])
     entries = list(REGISTRIES[kind])
+    header = ["name", "label", "what it is", "source"]
     body: list[list[Any]] = [[entry.name, entry.label, entry.summary, entry.source] for entry in entries]
-    plugins = [f"Plug-in: {entry.name}, from {entry.origin}." for entry in entries if entry.origin]
-    return (["name", "label", "what it is", "source"], body), plugins
+    notes = [f"Plug-in: {entry.name}, from {entry.origin}." for entry in entries if entry.origin]
+    if kind == "metrics":
+        header.insert(2, "computed")
+        for line, entry in zip(body, metrics, strict=True):
+            line.insert(2, computed(entry))
+        notes.insert(0, f"On request: {ON_REQUEST}")
+    return (header, body), notes
+
+
+def computed(metric: Metric) -> str:
+    """Returns when a metric is computed, as a cell of a table."""
+    return "on request" if metric.on_request else "in every run"
 
 
 def describe_entry(name: str, benchmarks: Benchmarks) -> str:
@@ -95,6 +109,8 @@ def describe_metric(metric: Metric) -> str:
         + f"; good: {metric.better}. Computed from the {metric.reads}; "
         f"version {metric.revision}.",
     ]
+    parts += [f"Computed on request: {ON_REQUEST}"] if metric.on_request else []
+    parts += ["Reads a part of the images, chosen by their positions."] if metric.by_position else []
     parts += [f"Defined only in the scenario {' or '.join(metric.scenarios)}."] if metric.scenarios else []
     parts += [f"Not defined in the scenario {name}: {why}." for name, why in metric.undefined.items()]
     parts += [f"A plug-in from {metric.origin}."] if metric.origin else []
