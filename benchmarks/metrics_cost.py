@@ -28,7 +28,7 @@ from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load
 from unlearn_bench.data.scenarios import split_dataset
 from unlearn_bench.methods import UnlearningProblem
-from unlearn_bench.metrics import metrics
+from unlearn_bench.metrics import metrics, metrics_of
 from unlearn_bench.metrics.membership import attack, confidence
 from unlearn_bench.models import build
 from unlearn_bench.models.outputs import ModelOutputs, arrange, predict_all
@@ -93,7 +93,7 @@ def main() -> None:
     problem.fit(network, problem.retain_batches(64), optimizer, epochs=given.epochs)
     split = split_dataset(dataset, "class", "1", {})
     predictions = predict_all(network, dataset.test, split, normalise)
-    names = [metric.name for metric in metrics if not metric.scenarios]
+    names = [metric.name for metric in metrics_of("class")]
 
     each: dict[str, list[float]] = {name: [] for name in names}
 

@@ -39,7 +39,7 @@ def metrics() -> str:
     """Returns a table of all metrics, then each with its definition and what it can and cannot show."""
     from unlearn_bench.metrics import metrics
 
-    header = ["name", "label", "from", "to", "better", "computed from", "scenarios"]
+    header = ["name", "label", "from", "to", "better", "computed from", "computed", "scenarios"]
     rows = [
         [
             f"[{each.name}](#{anchor(each.name)})",
@@ -48,6 +48,7 @@ def metrics() -> str:
             f"{each.bounds[1]:g} {each.unit}".rstrip(),
             each.better,
             each.reads,
+            "on request" if each.on_request else "in every run",
             ", ".join(each.scenarios) or f"all{''.join(f' but {name}' for name in each.undefined)}",
         ]
         for each in metrics

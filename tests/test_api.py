@@ -16,7 +16,7 @@ from unlearn_bench.core.progress import silent
 from unlearn_bench.data.batches import Normalise
 from unlearn_bench.data.loading import load
 from unlearn_bench.data.scenarios import split_dataset
-from unlearn_bench.metrics import metrics
+from unlearn_bench.metrics import metrics_of
 from unlearn_bench.models import build
 from unlearn_bench.models.outputs import arrange, predict_all
 from unlearn_bench.report.bench import Bench
@@ -63,10 +63,12 @@ def test_run_and_evaluate_from_python(home: Path) -> None:
     digits = load("digits", folder=home)
     split = split_dataset(digits, "class", "1", {})
     outputs = arrange(predict_all(network, digits.test, split, Normalise(digits.mean, digits.std)), split)
-    expected = measure(outputs, [each for each in metrics if not each.scenarios])
+    expected = measure(outputs, metrics_of("class"))
     assert values.keys() == expected.keys()
     for name, value in expected.items():  # the two sum in another order, which can move an image to another cluster
         assert values[name] == pytest.approx(value, abs=0.05 if name in ("f1", "nmi") else 1e-6), name
+    more = unlearn_bench.evaluate(network, dataset="digits", forget="1", metrics=["auc_forget"])
+    assert more.keys() - values.keys() == {"auc_forget"}
 
 
 def test_run_with_another_network_and_weights_of_a_file(home: Path) -> None:

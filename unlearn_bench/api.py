@@ -41,6 +41,7 @@ def run(
     model: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     pretrained: Path | str | None = None,
+    metrics: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Returns the runs of a method and of its references. Runs that are not in the database yet are made first.
 
@@ -64,6 +65,7 @@ def run(
         model: name of the network, such as ``torchvision:resnet18``; None for the profile's.
         arguments: of the network; without ``model``, they change those of the profile's network.
         pretrained: a file of weights from which original and retrained models start.
+        metrics: names of metrics on request that the runs get in addition, see ``unlearn-bench list metrics``.
 
     Returns:
         A row for each run, see :func:`load_results`.
@@ -98,7 +100,7 @@ def run(
     bench = Bench.choose(benchmarks, Store(database_url(benchmarks, db)), choice)
     bench, row = with_method(bench, method, preset, options)
     execution = ExecutionConfig(data, download, device, workers, progress, lambda _line: None)
-    outcome = make_runs(bench, [Row(method="retrained"), row], execution)
+    outcome = make_runs(bench, [Row(method="retrained"), row], execution, wanted=metrics)
     return _frame(bench.recorded(outcome.runs))
 
 
@@ -152,8 +154,9 @@ def evaluate(
     normalise: str = "auto",
     data: Path | None = None,
     device: str = "auto",
+    metrics: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Returns every metric of a network in memory that has a value for it, by name, each in its own unit.
+    """Returns the metrics of a network in memory that have a value for it, by name, each in its own unit.
 
     Args:
         model: any classifier that ends in a linear layer; not changed.
@@ -168,9 +171,10 @@ def evaluate(
             normalises its inputs itself and ``dataset`` otherwise.
         data: folder of data sets.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        metrics: names of metrics on request to return in addition.
 
     Raises:
-        OptionError, UnknownNameError, DataError: the module, the data set or the forget set does not exist.
+        OptionError, UnknownNameError, DataError: the module, a metric, the data set or the forget set does not exist.
         DivergedError: an output or a metric is not finite.
 
     Example:
@@ -185,7 +189,8 @@ def evaluate(
     from unlearn_bench.auditing import evaluate_network, load_for_network
     from unlearn_bench.auditing.architectures import network_of
     from unlearn_bench.data.scenarios import split_dataset
-    from unlearn_bench.metrics import metrics_of
+    from unlearn_bench.metrics import metrics as known
+    from unlearn_bench.metrics import metrics_of, requested
     from unlearn_bench.training.devices import choose_device
 
     if not isinstance(model, Module):
@@ -197,7 +202,8 @@ def evaluate(
     images = images.to(choose_device(device))
     split = split_dataset(images, scenario, str(forget), {})
     network = network_of(model, images, features, input_size, normalise)
-    values, _ = evaluate_network(network, images, split, metrics_of(scenario))
+    wanted = [*metrics_of(scenario), *(known.get(name) for name in requested(metrics, scenario))]
+    values, _ = evaluate_network(network, images, split, wanted)
     return values
 
 

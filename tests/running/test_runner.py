@@ -18,7 +18,7 @@ from unlearn_bench.config.selection import Choice
 from unlearn_bench.core.errors import DataError, MissingRunError, OptionError
 from unlearn_bench.data.loading import load as load_images
 from unlearn_bench.data.scenarios import scenarios
-from unlearn_bench.metrics import metrics
+from unlearn_bench.metrics import metrics, metrics_of
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.running.executors import local
 from unlearn_bench.running.making import ExecutionConfig, make_runs, with_method
@@ -40,7 +40,7 @@ def test_every_method_is_recorded_once_with_all_metrics(bench: Bench, execution:
     outcome = make_runs(bench, ROWS, execution)
     assert (len(outcome.runs), outcome.made, outcome.failures) == (12, ("done",) * 12, 0)
     runs = bench.store.runs()
-    own = {metric.name for metric in metrics if not metric.scenarios}
+    own = {metric.name for metric in metrics_of("class")}
     assert all(set(run.values) == own for run in runs)
     assert all(run.model and run.model.method_seconds > 0 and run.model.samples_seen > 0 for run in runs)
     originals = [run for run in runs if run.method == "original"]

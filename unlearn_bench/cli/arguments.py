@@ -139,4 +139,11 @@ Options = Annotated[
     Path | None,
     typer.Option("--options", help="A file of options that `tune` wrote; it replaces the options of the profile."),
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        help="A metric that is computed on request, for new and for recorded runs; see `list metrics`. Repeatable.",
+    ),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, NAME=VALUE. Repeatable.")]

@@ -29,8 +29,11 @@ REGISTRIES: dict[str, Iterable[Entry]] = {
 }
 
 
+ON_REQUEST = "give --metric NAME to `run` or `reproduce`, or name it in `metrics` of a table of benchmarks.yaml."
+
+
 def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
-    """Returns a table with a line for each entry of a kind, and a note for each plug-in among them.
+    """Returns a table with a line for each entry of a kind, and notes below it, such as one for each plug-in.
 
     Raises:
         UnknownNameError: there is no such kind.
@@ -46,15 +49,22 @@ def list_kind(kind: str, benchmarks: Benchmarks) -> tuple[Listing, list[str]]:
     if kind not in REGISTRIES:
         raise unknown_name("kind", kind, [*REGISTRIES, *titled])
     entries = list(REGISTRIES[kind])
-    body: list[list[Any]] = [[entry.name, entry.label, entry.summary, entry.source] for entry in entries]
     header = ["name", "label", "what it is", "source"]
+    body: list[list[Any]] = [[entry.name, entry.label, entry.summary, entry.source] for entry in entries]
+    notes = [f"Plug-in: {entry.name}, from {entry.origin}." for entry in entries if entry.origin]
     if kind == "metrics":  # functions of one model's outputs, and of two models'
-        entries += comparisons
-        header.append("kind")
-        body = [[*row, "of one model"] for row in body]
-        body += [[c.name, c.label, c.summary, c.source, "compared with retrained"] for c in comparisons]
-    plugins = [f"Plug-in: {entry.name}, from {entry.origin}." for entry in entries if entry.origin]
-    return (header, body), plugins
+        header.insert(2, "computed")
+        for line, entry in zip(body, metrics, strict=True):
+            line.insert(2, computed(entry))
+        body += [[c.name, c.label, "by compare, with retrained", c.summary, c.source] for c in comparisons]
+        notes += [f"Plug-in: {entry.name}, from {entry.origin}." for entry in comparisons if entry.origin]
+        notes.insert(0, f"On request: {ON_REQUEST}")
+    return (header, body), notes
+
+
+def computed(metric: Metric) -> str:
+    """Returns when a metric is computed, as a cell of a table."""
+    return "on request" if metric.on_request else "in every run"
 
 
 def describe_entry(name: str, benchmarks: Benchmarks) -> str:
@@ -106,6 +116,8 @@ def describe_metric(metric: Metric) -> str:
         + f"; good: {metric.better}. Computed from the {metric.reads}; "
         f"version {metric.revision}.",
     ]
+    parts += [f"Computed on request: {ON_REQUEST}"] if metric.on_request else []
+    parts += ["Reads a part of the images, chosen by their positions."] if metric.by_position else []
     parts += [f"Defined only in the scenario {' or '.join(metric.scenarios)}."] if metric.scenarios else []
     said = {
         "Can show": metric.shows,

@@ -22,6 +22,7 @@ def reproduce(
     outputs: Annotated[
         bool, typer.Option("--outputs", help="Also make again what `compare` and figures read and was deleted.")
     ] = False,
+    metric: arg.Metrics = None,
     profile: arg.Profile = None,
     model: arg.Model = None,
     argument: arg.Arguments = None,
@@ -46,9 +47,24 @@ def reproduce(
     """Run whatever a table still needs, reference models first, and print the table; or the runs of a figure."""
     if (table is None) == (figure is None):
         raise OptionError("reproduce needs either a table or a figure. Give --table or --figure, such as --table 3.")
+    if figure and metric:
+        raise OptionError(
+            f"--metric {metric[0]} adds a column to a table, and a figure has none. Give --table, or leave it out."
+        )
     reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
         config, db, profile, dataset, None, forget, seed, precision, True, options, then, reading, network
     )
     tables = [table] if table else []
-    make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure, with_outputs=outputs)
+    make_and_show(
+        bench,
+        [],
+        data,
+        download,
+        device,
+        workers,
+        tables=tables,
+        figure=figure,
+        with_outputs=outputs,
+        wanted=metric or [],
+    )

@@ -16,6 +16,7 @@ from unlearn_bench.core.sources import Reading
 def run(
     method: Annotated[str, typer.Option("--method", help="The method to run; see `list methods`.")],
     sets: arg.Set = None,
+    metric: arg.Metrics = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="A named set of options of the method, such as paper.")
     ] = None,
@@ -41,7 +42,7 @@ def run(
     precision: arg.Precision = None,
     workers: arg.Workers = None,
 ) -> None:
-    """Run one method, train the models that it needs, and print every metric."""
+    """Run one method, train the models that it needs, and print their metrics."""
     from unlearn_bench.core.options import parse_pairs
     from unlearn_bench.running.making import with_method
 
@@ -50,4 +51,4 @@ def run(
         config, db, profile, dataset, scenario, forget, seed, precision, True, options, then, reading, network
     )
     bench, row = with_method(bench, method, preset, parse_pairs(sets or []))
-    make_and_show(bench, [row], data, download, device, workers, show=[method])
+    make_and_show(bench, [row], data, download, device, workers, show=[method], wanted=metric or [])

@@ -128,17 +128,26 @@ def make_and_show(
     tables: Sequence[str] = (),
     figure: str | None = None,
     with_outputs: bool = False,
+    wanted: Sequence[str] = (),
 ) -> None:
     """Makes the missing runs, prints the runs of the methods ``show`` and the ``tables``, and exits 1 if a run failed.
 
     With tables or a figure, it makes their rows instead of ``rows``, and ``with_outputs`` those whose outputs are lost.
+    The runs get the metrics ``wanted`` in addition, which become columns of the tables.
+
+    Raises:
+        UserError: a name does not exist, or a metric has no value in the scenario of a table.
     """
     from unlearn_bench.cli.terminal import Watch
+    from unlearn_bench.metrics import requested
     from unlearn_bench.report.listing import list_values
     from unlearn_bench.report.notes import remarks_on, user_options
     from unlearn_bench.report.render import one_line
     from unlearn_bench.running.making import ExecutionConfig, make_runs, reproduce
 
+    bench = bench.with_columns(tables, wanted)
+    for name in tables:
+        requested(wanted, bench.selection_of(bench.benchmarks.table(name)).experiment.scenario)
     entries: list[Measured] = [bench.benchmarks.table(name) for name in tables]
     entries += [bench.benchmarks.figure(figure)] if figure else []
     started = time.perf_counter()
@@ -147,7 +156,7 @@ def make_and_show(
         outcome = (
             reproduce(bench, entries, execution, with_outputs=with_outputs)
             if entries
-            else make_runs(bench, rows, execution)
+            else make_runs(bench, rows, execution, wanted=wanted)
         )
     watch.say(
         f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,24 +88,33 @@ def mia_accuracy(outputs: ModelOutputs) -> float:
 
 
 @dataclass(frozen=True)
-class _Decisions:
-    """The result of the attack: the share of D_f that it classifies as members, and its balanced accuracy."""
+class Decisions:
+    """The result of an attack: the share of D_f that it classifies as members, and its balanced accuracy."""
 
     forget: float
     accuracy: float
 
 
 @once_per_outputs
-def _decisions(outputs: ModelOutputs) -> _Decisions:
-    is_unseen = outputs.triggered is None and outputs.has_counterpart
-    parts = [outputs.test_retain, outputs.test_forget] if is_unseen else [outputs.test_retain]
-    members, non_members = confidence(outputs.retain), np.concatenate([confidence(part) for part in parts])
+def _decisions(outputs: ModelOutputs) -> Decisions:
+    return decide(outputs, confidence)
+
+
+def decide(outputs: ModelOutputs, score: Callable[[Outputs], Array]) -> Decisions:
+    """Returns the decisions of the attack on a score, which maps N outputs to (N,) float64."""
+    members, non_members = score(outputs.retain), np.concatenate([score(part) for part in unseen(outputs)])
     slope, level, mean, std = attack(members, non_members)
 
     def share(q: Array) -> float:
         return float((slope * ((q - mean) / std) + level > 0).mean())
 
-    return _Decisions(share(confidence(outputs.forget)), (share(members) + 1 - share(non_members)) / 2)
+    return Decisions(share(score(outputs.forget)), (share(members) + 1 - share(non_members)) / 2)
+
+
+def unseen(outputs: ModelOutputs) -> list[Outputs]:
+    """Returns the outputs on the non-members of the attacks, see :func:`mia`."""
+    has_other_images = outputs.triggered is None and outputs.has_counterpart
+    return [outputs.test_retain, outputs.test_forget] if has_other_images else [outputs.test_retain]
 
 
 def attack(members: Array, non_members: Array) -> tuple[float, float, float, float]:

@@ -91,6 +91,18 @@ class Bench:
         remarks = {name: f"Options of {name}: {entry.sentence}." for name, entry in self.tuned.items()}
         return replace(selection, options=options, remarks=remarks)
 
+    def with_columns(self, tables: Sequence[str], metrics: Sequence[str]) -> Bench:
+        """Returns the bench with columns for these metrics, behind those that the tables have.
+
+        Raises:
+            UnknownNameError: no such table.
+        """
+        more = dict(self.benchmarks.tables)
+        for name in tables:
+            entry = self.benchmarks.table(name)
+            more[name] = entry.model_copy(update={"metrics": list(dict.fromkeys([*entry.metrics, *metrics]))})
+        return replace(self, benchmarks=self.benchmarks.model_copy(update={"tables": more}))
+
     def table(self, name: str, *, without_reference: bool = False) -> Table:
         """Returns a table of the recorded runs, see :func:`unlearn_bench.report.tables.build_table`.
 

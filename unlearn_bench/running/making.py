@@ -14,7 +14,7 @@ from unlearn_bench.core.options import complete, identity
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.loading import data_folder, load
 from unlearn_bench.methods import methods
-from unlearn_bench.metrics import metrics
+from unlearn_bench.metrics import metrics, requested
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.running.executors.local import execute
 from unlearn_bench.running.memory import choose_workers
@@ -63,6 +63,15 @@ class Outcome:
     failures: int
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Rows with the same configurations, and the metrics of their tables."""
+
+    selection: Selection
+    rows: list[Row]
+    wanted: list[str]
+
+
 def reproduce(
     bench: Bench, entries: Sequence[Measured], config: ExecutionConfig, *, with_outputs: bool = False
 ) -> Outcome:
@@ -73,24 +82,30 @@ def reproduce(
     Raises:
         UserError: see :func:`make_runs`; also if a metric does not exist.
     """
-    groups: list[tuple[Selection, list[Row]]] = []
+    groups: list[_Group] = []
     needs_outputs = with_outputs
     for entry in entries:
-        for metric in entry.metrics:
-            metrics.get(metric)
+        columns = [metrics.get(name) for name in entry.metrics]
         placed = bench.requested_rows(entry)
         needs_outputs |= isinstance(entry, FigureEntry) and entry.kind == "features"
         if isinstance(entry, TableEntry) and entry.plugins:
             plugins = [PlacedRow(method=method.name) for method in methods if method.origin]
             placed += [(row, bench.selection_of(entry)) for row in plugins]
         for row, selection in placed:
-            rows = next((rows for group, rows in groups if group == selection), None)
-            if rows is None:
-                groups.append((selection, rows := [Row(method="retrained")]))
-            rows.append(row)
+            group = next((group for group in groups if group.selection == selection), None)
+            if group is None:
+                groups.append(group := _Group(selection, [Row(method="retrained")], []))
+            group.rows.append(row)
+            group.wanted.extend(column.name for column in columns if column.on_request)
     outcomes = [
-        make_runs(replace(bench, selection=selection), rows, config, with_outputs=needs_outputs)
-        for selection, rows in groups
+        make_runs(
+            replace(bench, selection=group.selection),
+            group.rows,
+            config,
+            with_outputs=needs_outputs,
+            wanted=group.wanted,
+        )
+        for group in groups
     ]
     return Outcome(
         runs=tuple(run for outcome in outcomes for run in outcome.runs),
@@ -128,20 +143,24 @@ def make_runs(
     *,
     with_outputs: bool = False,
     dataset: Dataset | None = None,
+    wanted: Sequence[str] = (),
 ) -> Outcome:
     """Makes and records the missing runs of ``rows``, references first.
 
     With ``with_outputs``, a run whose features and logits no longer exist counts as missing. ``dataset`` are the images
-    of the bench if they are read already.
+    of the bench if they are read already. The runs get the metrics on request among ``wanted`` in addition; a recorded
+    run gets them from its outputs and is not made again.
 
     Raises:
-        UserError: a name, option, forget set or data set does not exist; nothing is recorded.
+        UserError: a name, option, forget set or data set does not exist, or a metric has no value in the scenario;
+            nothing is recorded.
     """
     selection = bench.selection
     check(selection, rows)
+    names = requested(wanted, selection.experiment.scenario)
     device = choose_device(config.device)
     dataset = images_of(bench, config) if dataset is None else dataset
-    plan = make_plan(selection, rows, dataset, bench.store, with_outputs=with_outputs)
+    plan = make_plan(selection, rows, dataset, bench.store, with_outputs=with_outputs, requested=names)
     workers = choose_workers(plan.missing, dataset, device, config.workers) if plan.missing else 1
     if plan.missing:
         check_network(selection, dataset, config.say)

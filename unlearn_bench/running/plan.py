@@ -90,12 +90,18 @@ def _stated(options: dict[str, Any], function: Callable[..., Any], owner: str) -
 
 
 def make_plan(
-    selection: Selection, rows: Sequence[Row], dataset: Dataset, store: Store, *, with_outputs: bool = False
+    selection: Selection,
+    rows: Sequence[Row],
+    dataset: Dataset,
+    store: Store,
+    *,
+    with_outputs: bool = False,
+    requested: Sequence[str] = (),
 ) -> Plan:
     """Returns the plan of ``rows`` for every configuration of the selection, with the original models that they need.
 
     A sequence of forget requests has a run after each request. With ``with_outputs``, a run whose features and logits
-    no longer exist counts as missing.
+    no longer exist counts as missing. So does a run without the value of a metric, also of one that is ``requested``.
 
     Raises:
         UnknownNameError, OptionError, DataError: a method, option or forget set does not exist.
@@ -120,7 +126,7 @@ def make_plan(
             forget_digest=splits[words].digest,
             revisions=revisions,
         )
-        return Task(spec, selection.profile, start, selection.pinned, selection.pretrained, words)
+        return Task(spec, selection.profile, start, selection.pinned, selection.pretrained, words, tuple(requested))
 
     for forget, seed in selection.configurations:
         latest: dict[int, Task] = {}  # by index in ``resolved``, the run after the previous request
@@ -159,7 +165,7 @@ def _missing_of(tasks: Sequence[Task], store: Store, with_outputs: bool) -> list
     """Returns the tasks of one experiment to make: neither done nor diverged, or done without the value of a metric."""
     finished = store.finished([task.spec.key for task in tasks])
     intact = store.with_outputs(list(finished)) if with_outputs else set()
-    current = {(metric.name, metric.revision) for metric in measured(tasks[0].spec.experiment)} if tasks else set()
+    current = {(metric.name, metric.revision) for metric in measured(tasks[0])} if tasks else set()
 
     def is_missing(task: Task) -> bool:
         status, recorded = finished.get(task.spec.key, ("failed", set()))

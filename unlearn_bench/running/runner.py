@@ -88,7 +88,7 @@ class Runner:
                 outputs, outputs_record = outputs_of_run(
                     network, model, task, self.dataset, split, normalise, self.store
                 )
-                values, predicted = measure(outputs, measured(task.spec.experiment)), counts_of(outputs)
+                values, predicted = measure(outputs, measured(task)), counts_of(outputs)
                 seconds = time.perf_counter() - started
             except UserError:
                 raise
@@ -268,7 +268,7 @@ class Runner:
                 makes_inputs=method.makes_inputs,
             ),
             metrics=tuple(
-                MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in measured(spec.experiment)
+                MetricRecord(m.name, m.label, m.unit, m.better, m.source, m.revision) for m in measured(task)
             ),
             values=values,
             model=model,

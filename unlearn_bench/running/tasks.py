@@ -37,6 +37,7 @@ class Task:
         pretrained: the file of weights from which a reference starts; None for weights drawn from the seed.
         words: the forget set in the user's spelling, which names a file that its recorded spelling does not; empty for
             the recorded one.
+        requested: names of the metrics on request that the run gets in addition; no part of its identity.
     """
 
     spec: RunSpec
@@ -45,6 +46,7 @@ class Task:
     pinned: Pinned | None = None
     pretrained: Pretrained | None = None
     words: str = ""
+    requested: tuple[str, ...] = ()
 
     @property
     def method(self) -> Method:
@@ -103,11 +105,11 @@ class MethodData:
     held_forget: Images
 
 
-def measured(experiment: Experiment) -> list[Metric]:
-    """Returns the metrics of an experiment's runs: those defined in its scenario; for a trial, four of them."""
-    if experiment.is_trial:
-        return [metrics.get(name) for name in TRIAL_METRICS]
-    return metrics_of(experiment.scenario)
+def measured(task: Task) -> list[Metric]:
+    """Returns the metrics of a run: those of every run in its scenario, or of a trial, and those on request."""
+    experiment = task.spec.experiment
+    usual = [metrics.get(name) for name in TRIAL_METRICS] if experiment.is_trial else metrics_of(experiment.scenario)
+    return [*usual, *(metrics.get(name) for name in task.requested)]
 
 
 def version_of(method: Method, experiment: Experiment) -> str:

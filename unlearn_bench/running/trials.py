@@ -95,7 +95,7 @@ def oracle(options: Options, runs: Sequence[RunRecord], retrained: Sequence[RunR
         {
             metric.name: abs(run.values[metric.name] - other.values[metric.name]) / (100 if metric.unit == "%" else 1)
             for metric in metrics
-            if not metric.origin and metric.name in run.values
+            if not metric.origin and not metric.on_request and metric.name in run.values
         }
         for run, other in zip(runs, retrained, strict=True)
     ]
