@@ -18,24 +18,24 @@ from types import ModuleType
 
 import torch
 
+from unlearn_bench.checks.conformance import examine
+from unlearn_bench.checks.conformance.test_bed import TestBed
+from unlearn_bench.data.loading import load
+from unlearn_bench.data.scenarios import split_dataset
+from unlearn_bench.methods import UnlearningProblem, methods
+
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "results" / "planted-faults.txt"
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
-
-from support import naive_methods as naive  # noqa: E402
-from support.benchmark import make_problem  # noqa: E402
-
-from unlearn_bench.checks.conformance import examine  # noqa: E402
-from unlearn_bench.checks.conformance.test_bed import TestBed  # noqa: E402
-from unlearn_bench.data.loading import load  # noqa: E402
-from unlearn_bench.data.scenarios import split_dataset  # noqa: E402
-from unlearn_bench.methods import UnlearningProblem, methods  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests"))
+naive = importlib.import_module("support.naive_methods")
 
 
 def problem() -> UnlearningProblem:
     """Returns the problem that the references solve: a few digits and a tiny network in float64."""
     digits = load("digits", folder=Path("nowhere"), train_per_class=24, test_per_class=8)
-    return naive.tiny(make_problem(digits, split_dataset(digits, "class", "1", {})))
+    make_problem = importlib.import_module("support.benchmark").make_problem
+    made: UnlearningProblem = naive.tiny(make_problem(digits, split_dataset(digits, "class", "1", {})))
+    return made
 
 
 def found(module: ModuleType, test_bed: TestBed) -> Iterator[str]:

@@ -235,7 +235,7 @@ def test_a_score_of_a_plugin_works_on_the_command_line_and_fails_with_a_sentence
     broken.write_text(own.read_text().replace("closeness", "broken").replace("norm()", "nrm()"))
     with without_plugin_files():
         listed = invoke("list", "metrics", "--plugin", str(own))
-        assert "compared with retrained" in listed
+        assert "by compare, with retrained" in listed
         assert "Plug-in: closeness, from closeness.py." in listed
         explained = invoke("explain", "closeness", "--plugin", str(own))
         assert "From 0 to 1; equal models: 1. Compared with retrained, from the logits of both models" in explained
