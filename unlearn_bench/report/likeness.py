@@ -11,6 +11,7 @@ from unlearn_bench.config.selection import Placed, Selection
 from unlearn_bench.core.errors import MissingRunError
 from unlearn_bench.report.cheat_audit import ORIGINAL
 from unlearn_bench.report.notes import (
+    ONE_SEED,
     Configuration,
     missing_reference,
     origins,
@@ -138,7 +139,8 @@ def describe_likeness(name: str, placed: Placed, store: Store) -> tuple[list[str
             body.append([label, *(_cell(own, score, row.expected) for score in scores)])
         listed = [(row.row, dict(row.runs)) for row in rows if row.row]
         runs = [run for row in rows for pair in row.pairs for run in (pair.run, pair.reference)]
-        notes += [*_noise_note(selection, rows), *(provenance(selection, runs) if runs else [])]
+        made = provenance(selection, runs) if runs else []
+        notes += [*_noise_note(selection, rows), *(note for note in made if note != ONE_SEED)]  # there are no marks
         notes += selection.remarks.values()
         notes += [*origins(runs, methods), *own_inputs(runs, methods)]
         notes += shortfalls(name, [row for row, _ in listed], [runs for _, runs in listed], selection)
