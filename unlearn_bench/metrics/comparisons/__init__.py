@@ -64,7 +64,7 @@ def comparison(
 ) -> Callable[[Compare], Compare]:
     """Registers a score of likeness under its function's name; see :class:`Comparison` for the arguments.
 
-    The function raises :class:`unlearn_bench.core.errors.UnmeasurableError` where two models have no value.
+    The function raises ``UnmeasurableError`` of ``unlearn_bench.core.errors`` where two models have no value.
     """
     if best not in bounds:
         raise ValueError(f"the best value is {best:g}, expected one of the bounds, {bounds[0]:g} or {bounds[1]:g}")

@@ -21,8 +21,8 @@ from unlearn_bench.numerics.likeness import total_variation
     source="Chundawat et al. 2023; Golatkar et al. 2021 have the L1 distance",
     about="forget",
     shows="How far the probabilities of each forgotten image are from those of a model that never saw it.",
-    hides="Everything before the last layer: a bias or a calibration of the outputs lowers the value and leaves the "
-    "features as they were, so both cheats can pass. Two retrained models do not reach 0: compare with the row of "
+    hides="Everything before the last layer: a bias on the forgotten class, which leaves the features as they were, "
+    "closes 46 % of the original's distance on digits. Two retrained models do not reach 0: compare with the row of "
     "another seed.",
 )
 def activation_distance(outputs: ModelOutputs, retrained: ModelOutputs) -> float:
@@ -69,8 +69,8 @@ def activation_distance_retain(outputs: ModelOutputs, retrained: ModelOutputs) -
     source="Lin 1991, equation 4.1; as a score of unlearning: Chundawat et al. 2023",
     about="forget",
     shows="How well the probabilities of a forgotten image tell the model from the retrained one, in nats.",
-    hides="Everything before the last layer: a bias or a calibration of the outputs lowers the value and leaves the "
-    "features as they were, so both cheats can pass.",
+    hides="Everything before the last layer: a bias on the forgotten class, which leaves the features as they were, "
+    "passes: it closes 53 % of the original's divergence on digits.",
 )
 def js_divergence(outputs: ModelOutputs, retrained: ModelOutputs) -> float:
     """Mean Jensen-Shannon divergence between the softmax outputs of the two models, in nats, over D_f.
@@ -96,7 +96,7 @@ def js_divergence(outputs: ModelOutputs, retrained: ModelOutputs) -> float:
     shows="Whether the forgotten images, as a set, lean to the same remaining classes as for the retrained model. A "
     "bias on the forgotten class does not change the value: it stays the original's.",
     hides="Single images: their differences cancel in the mean. Where every class is kept, as in a random forget set, "
-    "each accurate model is near 0. A calibration of the other classes can pass.",
+    "each accurate model is near 0. On digits no cheat passes.",
 )
 def tv_probabilities(outputs: ModelOutputs, retrained: ModelOutputs) -> float:
     """Total variation distance between the two models' mean probabilities on D_f.
