@@ -37,7 +37,7 @@ def naive(problem: UnlearningProblem, fault: str = "") -> Classifier:
         for c in range(10):
             output = p[c] if fault == "the outputs are probabilities" else z[c]
             gradient = torch.autograd.grad(output, parameters, retain_graph=True)
-            columns.append((torch.cat([g.flatten() for g in gradient]), float(p[c]) - (c == label)))
+            columns.append((torch.cat([g.flatten() for g in gradient]), float(p[c].detach()) - (c == label)))
     w_c = solution(columns, len(retained) + len(forgotten), fault)
     w_r = solution(columns[: 10 * len(retained)], len(retained), fault)
     change = w_r - w_c
