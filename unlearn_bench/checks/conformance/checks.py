@@ -24,7 +24,7 @@ from unlearn_bench.models import Classifier, weights_digest
 from unlearn_bench.running.guards.weights import keys_of, moved_outside, some
 
 PARTS = ("last_stage", "head")
-ENOUGH = 100  # iterations after which the loss of D_f has responded to a method
+ENOUGH = {"iterations": 100, "epochs": 40}  # after which the loss of D_f has responded to a method
 
 
 @check
@@ -169,8 +169,7 @@ def forget_loss_responds(method: Method, test_bed: TestBed) -> None:
     if method.unresponsive:
         raise NotApplicableError(method.unresponsive)
     options = {option.name: option.default for option in describe(method.function)}
-    if "iterations" in options:
-        options["iterations"] = min(options["iterations"], ENOUGH)
+    options |= {name: min(options[name], most) for name, most in ENOUGH.items() if name in options}
     # few images make few steps, so that larger steps are tried too
     rates = [{"lr": f * options["lr"]} for f in (1, 10, 100) if f * options["lr"] <= 1] if "lr" in options else [{}]
     results = []

@@ -37,7 +37,7 @@ def keeps_to_it_on_many_images(method: Method, test_bed: TestBed) -> None:
     if method.train_set == "none":
         raise NotApplicableError("it reads no data")
     options = short_options(method)
-    larger = {"batch_size": 32} if "batch_size" in options else {}
+    larger = {"batch_size": 80} if "batch_size" in options else {}
     for forget in ("1,3,5", "0,2,4"):
         problem = test_bed.large.problem(method, network=test_bed.group_norm, forget=forget, images=MANY)
         _check_guards(observe(method, problem, options | larger))
