@@ -1,12 +1,15 @@
 """Metrics on request: no run has them until somebody asks, and a recorded run gets them from its outputs."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from support.benchmark import METRICS, new_run
+from support.benchmark import METRICS, SMALL, new_run
 from support.invocation import invoke
+from typer.testing import CliRunner
 
-from unlearn_bench.config.benchmarks import Row
+from unlearn_bench.cli import app
+from unlearn_bench.config.benchmarks import Row, load
 from unlearn_bench.core.errors import OptionError, UnknownNameError
 from unlearn_bench.metrics import metrics, metrics_of, requested
 from unlearn_bench.report.bench import Bench
@@ -35,16 +38,24 @@ def test_a_recorded_run_gets_a_metric_and_keeps_everything_else(trained: Bench, 
         assert make_runs(trained, [Row(method="ft")], execution, wanted=names).made == ()
 
 
-def test_a_table_asks_for_its_columns(trained: Bench, execution: ExecutionConfig) -> None:
-    entry = trained.benchmarks.table("3").model_copy(update={"rows": ["original"]})
-    bench = replace(trained, benchmarks=trained.benchmarks.model_copy(update={"tables": {"3": entry}}))
-    reproduce(bench, [entry], execution)
+def test_a_table_asks_for_its_columns(trained: Bench, execution: ExecutionConfig, home: Path) -> None:
+    (home / "benchmarks.yaml").write_text(SMALL.replace("rows: [original, retrained, ft, muda]", "rows: [original]"))
+    bench = Bench.choose(load(), trained.store)
+    reproduce(bench, [bench.benchmarks.table("3")], execution)
     assert all("knn_forget" not in run.values for run in bench.store.runs())
     bench = bench.with_columns(["3"], ["da", "knn_forget"])
     reproduce(bench, [bench.benchmarks.table("3")], execution)
     table = bench.table("3")
     assert [column.name for column in table.columns] == ["da", "lp_forget", "knn_forget"]
     assert all(cell.n == 2 for cell in table.rows[0].cells)
+    shown = invoke("reproduce", "--table", "3", "--workers", "1", "--metric", "auc_forget")
+    assert "AUC(D_f)" in shown and "k-NN(D_f)" not in shown
+    for words, sentence in (
+        (["--table", "3", "--metric", "asr"], "'asr' has no value in the scenario 'class'"),
+        (["--figure", "3", "--metric", "da"], "--metric da adds a column to a table"),
+    ):
+        refused = CliRunner().invoke(app, ["reproduce", *words])
+        assert sentence in str(refused.exception)
 
 
 def test_a_wrong_name_or_scenario_stops_before_any_run(bench: Bench, execution: ExecutionConfig) -> None:

@@ -101,7 +101,15 @@ def _decisions(outputs: ModelOutputs) -> Decisions:
 
 
 def decide(outputs: ModelOutputs, score: Callable[[Outputs], Array]) -> Decisions:
-    """Returns the decisions of the attack on a score, which maps N outputs to (N,) float64."""
+    """Returns the decisions of the attack on a score, which maps N outputs to (N,) float64.
+
+    Example:
+        >>> import torch
+        >>> labels, high, low = torch.tensor([0, 0]), torch.tensor([[9.0, 0.0], [8.0, 0.0]]), torch.zeros(2, 2)
+        >>> known, other = Outputs(high, high, labels), Outputs(low, low, labels)
+        >>> decide(ModelOutputs(retain=known, forget=other, test_retain=other, test_forget=other), confidence)
+        Decisions(forget=0.0, accuracy=1.0)
+    """
     members, non_members = score(outputs.retain), np.concatenate([score(part) for part in unseen(outputs)])
     slope, level, mean, std = attack(members, non_members)
 
@@ -112,7 +120,15 @@ def decide(outputs: ModelOutputs, score: Callable[[Outputs], Array]) -> Decision
 
 
 def unseen(outputs: ModelOutputs) -> list[Outputs]:
-    """Returns the outputs on the non-members of the attacks, see :func:`mia`."""
+    """Returns the outputs on the non-members of the attacks, see :func:`mia`.
+
+    Example:
+        >>> import torch
+        >>> part = Outputs(torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([0]))
+        >>> clean, poisoned = ModelOutputs(part, part, part, part), ModelOutputs(part, part, part, part, part, 0)
+        >>> len(unseen(clean)), len(unseen(poisoned))
+        (2, 1)
+    """
     has_other_images = outputs.triggered is None and outputs.has_counterpart
     return [outputs.test_retain, outputs.test_forget] if has_other_images else [outputs.test_retain]
 

@@ -198,12 +198,24 @@ def at_even_ranks(values: Array, size: int) -> Array:
 
 
 def label_confidence(outputs: Outputs) -> Array:
-    """Returns the softmax probability of each sample's label, (N,) float64."""
+    """Returns the softmax probability of each sample's label, (N,) float64.
+
+    Example:
+        >>> part = Outputs(torch.zeros(1, 2), logits=torch.zeros(1, 2), labels=torch.tensor([0]))
+        >>> label_confidence(part)
+        array([0.5])
+    """
     return _array(_at_labels(_log_p(outputs), outputs).exp())
 
 
 def loss(outputs: Outputs) -> Array:
-    """Returns the cross-entropy of each sample in nats, (N,) float64."""
+    """Returns the cross-entropy of each sample in nats, (N,) float64.
+
+    Example:
+        >>> part = Outputs(torch.zeros(1, 2), logits=torch.zeros(1, 2), labels=torch.tensor([0]))
+        >>> loss(part).round(6)
+        array([0.693147])
+    """
     return _array(-_at_labels(_log_p(outputs), outputs))
 
 
@@ -219,7 +231,13 @@ def entropy(outputs: Outputs) -> Array:
 
 
 def correctness(outputs: Outputs) -> Array:
-    """Returns 1 for each sample whose largest logit is at its label, else 0, (N,) float64."""
+    """Returns 1 for each sample whose largest logit is at its label, else 0, (N,) float64.
+
+    Example:
+        >>> part = Outputs(torch.zeros(1, 2), logits=torch.zeros(1, 2), labels=torch.tensor([0]))
+        >>> correctness(part)
+        array([1.])
+    """
     return _array((outputs.logits.argmax(dim=1) == outputs.labels).double())
 
 
