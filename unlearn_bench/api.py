@@ -41,6 +41,7 @@ def run(
     model: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     pretrained: Path | str | None = None,
+    artefacts: str | None = None,
 ) -> pd.DataFrame:
     """Returns the runs of a method and of its references. Runs that are not in the database yet are made first.
 
@@ -64,6 +65,8 @@ def run(
         model: name of the network, such as ``torchvision:resnet18``; None for the profile's.
         arguments: of the network; without ``model``, they change those of the profile's network.
         pretrained: a file of weights from which original and retrained models start.
+        artefacts: folder or URL of weights and outputs, such as ``s3://bucket/prefix``; None for
+            UNLEARN_BENCH_ARTEFACTS, else beside the database.
 
     Returns:
         A row for each run, see :func:`load_results`.
@@ -95,7 +98,7 @@ def run(
         model=ModelChoice(model, dict(arguments or {}), Path(pretrained) if pretrained else None),
     )
     choice = with_network(benchmarks, choice)
-    bench = Bench.choose(benchmarks, Store(database_url(benchmarks, db)), choice)
+    bench = Bench.choose(benchmarks, Store(database_url(benchmarks, db), artefacts=artefacts), choice)
     bench, row = with_method(bench, method, preset, options)
     execution = ExecutionConfig(data, download, device, workers, progress, lambda _line: None)
     outcome = make_runs(bench, [Row(method="retrained"), row], execution)
@@ -201,7 +204,9 @@ def evaluate(
     return values
 
 
-def load_model(run: str, *, db: str | None = None, config: Path | None = None) -> nn.Module:
+def load_model(
+    run: str, *, db: str | None = None, config: Path | None = None, artefacts: str | None = None
+) -> nn.Module:
     """Returns the network of a recorded run with its weights, on the CPU, in evaluation mode.
 
     Its inputs are images (N, C, H, W), normalised by the mean and deviation of the data set, or of the architecture for
@@ -210,7 +215,7 @@ def load_model(run: str, *, db: str | None = None, config: Path | None = None) -
     Args:
         run: the number of the run, or the beginning of its key.
         db: database URL, see :func:`load_results`.
-        config: path of benchmarks.yaml, see :func:`run`.
+        config, artefacts: see :func:`run`.
 
     Raises:
         StoreError: the database or the run does not exist.
@@ -223,7 +228,7 @@ def load_model(run: str, *, db: str | None = None, config: Path | None = None) -
     from unlearn_bench.running.recorded_models import network_of
     from unlearn_bench.store import Store
 
-    store = Store(database_url(load(config), db), create=False)
+    store = Store(database_url(load(config), db), create=False, artefacts=artefacts)
     return network_of(store.run(str(run)), store)
 
 

@@ -34,6 +34,7 @@ def reproduce(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -45,7 +46,7 @@ def reproduce(
         raise OptionError("reproduce needs either a table or a figure. Give --table or --figure, such as --table 3.")
     reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, None, forget, seed, precision, True, options, then, reading, network
+        config, db, profile, dataset, None, forget, seed, precision, True, options, then, reading, network, artefacts
     )
     tables = [table] if table else []
     make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure)

@@ -35,6 +35,7 @@ def run(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -47,7 +48,20 @@ def run(
 
     reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, scenario, forget, seed, precision, True, options, then, reading, network
+        config,
+        db,
+        profile,
+        dataset,
+        scenario,
+        forget,
+        seed,
+        precision,
+        True,
+        options,
+        then,
+        reading,
+        network,
+        artefacts,
     )
     bench, row = with_method(bench, method, preset, parse_pairs(sets or []))
     make_and_show(bench, [row], data, download, device, workers, show=[method])

@@ -55,6 +55,7 @@ def open_bench(
     then: list[str] | None = None,
     reading: Reading = AS_IT_IS,
     network: Network = OF_PROFILE,
+    artefacts: str | None = None,
 ) -> Bench:
     """Returns the configurations that the options of a command select, with the file and the database.
 
@@ -62,6 +63,7 @@ def open_bench(
         config, db, profile, dataset, scenario, forget, seed, precision, options, then: as on the command line.
         reading: the options ``--size``, ``--layout`` and ``--strict``; a command that only reads has the first alone.
         network: the options that choose the network.
+        artefacts: the option ``--artefacts``.
         create: whether to create a database that does not exist; a command that only reads does not.
 
     Raises:
@@ -91,7 +93,7 @@ def open_bench(
         ),
     )
     choice = with_network(benchmarks, choice)
-    store = Store(database_url(benchmarks, db), create=create)
+    store = Store(database_url(benchmarks, db), create=create, artefacts=artefacts)
     return Bench.choose(benchmarks, store, choice, tuned=read_tuned(options) if options else {})
 
 
@@ -144,9 +146,10 @@ def make_and_show(
     with Watch() as watch:
         execution = ExecutionConfig(data, download, device, workers, watch, watch.say)
         outcome = reproduce(bench, entries, execution) if entries else make_runs(bench, rows, execution)
+    where = f". Weights and outputs: {bench.store.artefacts}" if bench.store.artefacts else ""
     watch.say(
         f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
-        f"were already recorded. Database: {bench.store.shown_url}"
+        f"were already recorded. Database: {bench.store.shown_url}{where}"
     )
     if show:
         runs = [run for run in bench.recorded(outcome.runs) if run.method in show]

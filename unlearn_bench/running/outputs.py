@@ -82,9 +82,9 @@ def _stored(
     key = digest_of(["outputs", weights, dataset.digest, images, *parts])
     record = store.outputs(key)
     if record is not None:
-        tensors = checkpoints.read(store.outputs_folder / record.file, record.file_digest, dataset.test.labels.device)
+        tensors = checkpoints.read(store.output_files, record.file, record.file_digest, dataset.test.labels.device)
         if tensors is not None:
             return arrange(Predictions.from_tensors(tensors), split), record
     predictions = predict_all(network, dataset.test, split, normalise)
-    file, digest = checkpoints.write(predictions.to_tensors(), store.outputs_folder, key)
+    file, digest = checkpoints.write(predictions.to_tensors(), store.output_files, key)
     return arrange(predictions, split), OutputsRecord(key, file, digest)
