@@ -49,6 +49,13 @@ Artefacts = Annotated[
         "beside the database.",
     ),
 ]
+Keep = Annotated[
+    str,
+    typer.Option(
+        "--keep",
+        help="Checkpoints to keep at the end: all, references (original and retrained models), or none.",
+    ),
+]
 Profile = Annotated[
     str | None,
     typer.Option(

@@ -35,6 +35,7 @@ def reproduce(
     config: arg.Config = None,
     db: arg.Db = None,
     artefacts: arg.Artefacts = None,
+    keep: arg.Keep = "all",
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -49,4 +50,4 @@ def reproduce(
         config, db, profile, dataset, None, forget, seed, precision, True, options, then, reading, network, artefacts
     )
     tables = [table] if table else []
-    make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure)
+    make_and_show(bench, [], data, download, device, workers, tables=tables, figure=figure, keep=keep)

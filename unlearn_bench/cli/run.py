@@ -36,6 +36,7 @@ def run(
     config: arg.Config = None,
     db: arg.Db = None,
     artefacts: arg.Artefacts = None,
+    keep: arg.Keep = "all",
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -64,4 +65,4 @@ def run(
         artefacts,
     )
     bench, row = with_method(bench, method, preset, parse_pairs(sets or []))
-    make_and_show(bench, [row], data, download, device, workers, show=[method])
+    make_and_show(bench, [row], data, download, device, workers, show=[method], keep=keep)

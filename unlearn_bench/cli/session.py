@@ -129,17 +129,20 @@ def make_and_show(
     show: Sequence[str] = (),
     tables: Sequence[str] = (),
     figure: str | None = None,
+    keep: str = "all",
 ) -> None:
     """Makes the missing runs, prints the runs of the methods ``show`` and the ``tables``, and exits 1 if a run failed.
 
-    With tables or a figure, it makes their rows instead of ``rows``.
+    With tables or a figure, it makes their rows instead of ``rows``. ``keep`` is the option ``--keep``.
     """
     from unlearn_bench.cli.terminal import Watch
     from unlearn_bench.report.listing import list_values
     from unlearn_bench.report.notes import remarks_on, user_options
     from unlearn_bench.report.render import one_line
+    from unlearn_bench.running.keeping import check_keep, remove_unkept
     from unlearn_bench.running.making import ExecutionConfig, make_runs, reproduce
 
+    check_keep(keep)
     entries: list[Measured] = [bench.benchmarks.table(name) for name in tables]
     entries += [bench.benchmarks.figure(figure)] if figure else []
     started = time.perf_counter()
@@ -151,6 +154,7 @@ def make_and_show(
         f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
         f"were already recorded. Database: {bench.store.shown_url}{where}"
     )
+    remove_unkept(bench.store, outcome.runs, keep, outcome.failures, watch.say)
     if show:
         runs = [run for run in bench.recorded(outcome.runs) if run.method in show]
         typer.echo(list_values(runs, bench.store.metrics()))

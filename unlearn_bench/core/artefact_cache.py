@@ -50,7 +50,7 @@ def trim() -> None:
     A copy that was used in the last minute stays, because a process may be about to read it.
     """
     copies: list[tuple[float, int, Path]] = []
-    for kind in folder().glob("*/*/"):
+    for kind in (path for path in folder().glob("*/*") if path.is_dir()):
         for file in abandoned(kind):
             _delete(file)
         for file in kind.iterdir():

@@ -55,6 +55,10 @@ class Artefacts(ABC):
         """Returns the names of all artefacts that exist, intact or not."""
 
     @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Returns whether an artefact exists, intact or not."""
+
+    @abstractmethod
     def remove(self, name: str) -> None:
         """Deletes an artefact, if it exists."""
 
@@ -94,6 +98,10 @@ class Folder(Artefacts):
     def names(self) -> set[str]:
         """Returns the names of the files in the folder."""
         return {file.name for file in self.path.glob(f"*{SUFFIX}")}
+
+    def exists(self, name: str) -> bool:
+        """Returns whether the file exists."""
+        return (self.path / name).is_file()
 
     def remove(self, name: str) -> None:
         """Deletes a file, if it exists."""

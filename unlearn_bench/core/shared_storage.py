@@ -6,6 +6,7 @@ Credentials come from the environment, as the library of the storage reads them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import re
 import time
@@ -27,12 +28,13 @@ PERMANENT = (FileNotFoundError, NotADirectoryError, PermissionError, NotImplemen
 # storage where a new object appears at once and whole; elsewhere, a file is written under another name and moved
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "ocilake", "oss", "tos"}
 LOCAL = ("file", "local")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
 
 
 class _MissingError(Exception):
-    """The object does not exist. No OSError, which a write to the local disk reports as its own."""
+    """The object does not exist, or is damaged. No OSError, which a write to the local disk reports as its own."""
 
 
 def artefacts_at(location: str, kind: str) -> Artefacts:
@@ -110,9 +112,9 @@ class SharedFolder(Artefacts):
         """Returns an intact copy of an artefact, downloaded if there is none."""
         if Path(name).name != name:
             return None  # a tampered record must not lead out of the folder
-        for _ in range(DOWNLOADS + 1):
+        for _ in range(DOWNLOADS):
+            artefact_cache.mark_used(self.path / name)  # before the check, so that no process deletes it meanwhile
             if copy := self._copies.find(name, digest):
-                artefact_cache.mark_used(copy)
                 return copy
             if not self._download(name):
                 return None
@@ -179,6 +181,15 @@ class SharedFolder(Artefacts):
         names = (key.rstrip("/").rsplit("/", 1)[-1] for key in found)
         return {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
 
+    def exists(self, name: str) -> bool:
+        """Returns whether the object exists."""
+
+        def look() -> bool:
+            self._system.invalidate_cache()
+            return bool(self._system.exists(self._key(name)))
+
+        return self._attempt("read", name, look)
+
     def remove(self, name: str) -> None:
         """Deletes an object and its copy."""
         self._copies.remove(name)
@@ -217,7 +228,7 @@ class SharedFolder(Artefacts):
         """Returns the result of ``work``, repeated with growing delays if it fails for a reason that may pass.
 
         Raises:
-            _MissingError: the object, or its bucket, does not exist.
+            _MissingError: the object, or its bucket, does not exist, or the object is damaged.
             StorageError: every attempt failed, or the first for a reason that does not pass.
         """
         for attempt in range(ATTEMPTS):
@@ -228,7 +239,11 @@ class SharedFolder(Artefacts):
                     raise _MissingError from None
                 raise self._error(verb, name, "the bucket or folder does not exist") from None
             except Exception as problem:  # each storage has its own errors
+                if getattr(problem, "errno", None) in DISK_FULL:
+                    raise  # of this machine, as the write to it reports
                 passes = not isinstance(problem, PERMANENT) and "Credential" not in type(problem).__name__
+                if "Checksum" in type(problem).__name__ and attempt == ATTEMPTS - 1:
+                    raise _MissingError from None  # the library of the storage found that the object is damaged
                 if not passes or attempt == ATTEMPTS - 1:
                     raise self._error(verb, name, reason_of(problem)) from None
                 time.sleep(FIRST_DELAY * 2**attempt)
