@@ -46,7 +46,7 @@ COLUMNS = {
     "outputs.key": "hash of the weights' digest, the data set's digest and, of a backdoor, its images",
     "outputs.file": "name within `outputs/`, beside the database or in shared storage",
     "models.key": "identity of the weights; the run's own key for methods that are no references",
-    "models.file": "name within `models/`, beside the database or in shared storage; null where the attempt diverged or failed",
+    "models.file": "name within `models/`, as of outputs; null where the attempt diverged or failed",
     "models.method_seconds": "time of the method alone, the device synchronised before and after",
     "models.samples_seen": "images drawn from mini-batches",
     "models.trace_seconds": "time spent on measuring curves, not part of `method_seconds`",

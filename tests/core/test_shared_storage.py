@@ -169,7 +169,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
     assert url.startswith("s3://topsecret@") or "topsecret" not in without_password(url)
 
 
-def test_urls_that_cannot_be_used_and_folders(tmp_path: Path) -> None:
+def test_urls_that_cannot_be_used_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match="begins with 'nope', which fsspec does not know"):
         artefacts_at("nope://bucket", "models")
     with pytest.raises(OptionError, match="is not a URL for artefacts"):
@@ -177,7 +177,9 @@ def test_urls_that_cannot_be_used_and_folders(tmp_path: Path) -> None:
     for place in (str(tmp_path), tmp_path.as_uri()):
         folder = artefacts_at(place, "models")
         assert isinstance(folder, Folder) and folder.path == tmp_path / "models"
-    assert isinstance(artefacts_at("memory://store", "models"), SharedFolder)
+    for url in ("memory://store", "s3://bucket", "s3://arn:aws:s3:us-east-1:1234:accesspoint/name", "abfs://a@b.net/c"):
+        monkeypatch.setattr(shared_storage, "find_spec", lambda name: name)  # as if each package were installed
+        assert isinstance(artefacts_at(url, "models"), SharedFolder)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

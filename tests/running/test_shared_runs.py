@@ -19,8 +19,10 @@ from unlearn_bench.core import artefact_cache, shared_storage
 from unlearn_bench.core import logs as logbook
 from unlearn_bench.core.errors import StorageError
 from unlearn_bench.core.shared_storage import artefacts_at
+from unlearn_bench.data import Dataset
 from unlearn_bench.report.bench import Bench
 from unlearn_bench.report.notes import not_stored
+from unlearn_bench.running.guards.paths import forbidden_paths
 from unlearn_bench.running.keeping import remove_unkept
 from unlearn_bench.running.making import ExecutionConfig, make_runs
 from unlearn_bench.running.recorded_models import network_of
@@ -96,6 +98,11 @@ def test_a_damaged_object_is_made_again(shared: Server, home: Path, execution: E
     assert outcome.made == ("done", "done"), "the original and the run that starts from it"
     assert before.items() <= values(bench).items()
     assert storage.cat_file(url) != damaged
+
+
+def test_methods_cannot_open_the_copies(bench: Bench, digits: Dataset) -> None:
+    forbidden = forbidden_paths(bench.store, digits)
+    assert {artefact_cache.folder().resolve(), bench.store.models_folder.resolve()} <= set(forbidden)
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:

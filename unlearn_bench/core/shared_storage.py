@@ -59,7 +59,8 @@ def artefacts_at(location: str, kind: str) -> Artefacts:
 def _check_plain(protocol: str, rest: str) -> None:
     """Checks that a URL has no credentials. The message does not repeat the URL, which may hold a secret."""
     host = rest.split("/", 1)[0]
-    is_bucket = protocol in OBJECT_STORES and not protocol.startswith("abfs")  # abfs://container@account/…
+    # abfs://container@account/… and s3://arn:aws:s3:…:accesspoint/… have these signs without credentials
+    is_bucket = protocol in OBJECT_STORES and not protocol.startswith("abfs") and not host.startswith("arn:")
     if re.match(r"[^@]*:[^@]*@", rest) or re.search(r"[?#]", rest) or (is_bucket and re.search("[:@]", host)):
         raise OptionError(
             f"The URL of the artefacts ({protocol}://…) contains credentials or a query. Give the plain URL, such as "
