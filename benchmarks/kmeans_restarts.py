@@ -63,8 +63,8 @@ def recorded(benchmarks: Benchmarks, profile: str, url: str, number: int) -> Ite
     for run in random.Random(0).sample(runs, min(number, len(runs))):
         assert run.outputs is not None
         split = scenarios.get(run.scenario).function(images, run.forget)
-        place = bench.store.outputs_folder / run.outputs.file
-        tensors = checkpoints.read(place, run.outputs.file_digest, torch.device("cpu"))
+        stored = run.outputs
+        tensors = checkpoints.read(bench.store.output_files, stored.file, stored.file_digest, torch.device("cpu"))
         if tensors is not None:
             yield arrange(Predictions.from_tensors(tensors), split)
 

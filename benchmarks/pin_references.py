@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from unlearn_bench.config.benchmarks import Benchmarks, Row, database_url, load
 from unlearn_bench.config.pinned import FOLDER, MANIFEST, PinnedModel, training_of
 from unlearn_bench.config.selection import Choice, Selection, select
-from unlearn_bench.core.files import atomic_write, is_intact
+from unlearn_bench.core.files import atomic_write
 from unlearn_bench.data.loading import data_folder
 from unlearn_bench.data.loading import load as load_images
 from unlearn_bench.running.plan import make_plan
@@ -76,9 +76,10 @@ def main() -> None:
         words = f"{run.forget}-" if task.method.uses_forget_set else ""
         name = f"{run.method}-{words}seed-{run.seed}.safetensors"
         entry = pinned_model(task, run, name)
-        source = store.models_folder / str(run.model.file if run.model else "")
-        if not is_intact(source, entry.file_digest):
-            raise SystemExit(f"{source} is missing or damaged. Make it again with: unlearn-bench train")
+        file = str(run.model.file if run.model else "")
+        source = store.model_files.find(file, entry.file_digest)
+        if source is None:
+            raise SystemExit(f"{file} is missing or damaged. Make it again with: unlearn-bench train")
         if task.model_key not in models:
             with atomic_write(folder / name) as part:
                 shutil.copyfile(source, part)

@@ -42,6 +42,7 @@ def run(
     arguments: Mapping[str, Any] | None = None,
     pretrained: Path | str | None = None,
     metrics: Sequence[str] = (),
+    artefacts: str | None = None,
 ) -> pd.DataFrame:
     """Returns the runs of a method and of its references. Runs that are not in the database yet are made first.
 
@@ -66,6 +67,8 @@ def run(
         arguments: of the network; without ``model``, they change those of the profile's network.
         pretrained: a file of weights from which original and retrained models start.
         metrics: names of metrics on request that the runs get in addition, see ``unlearn-bench list metrics``.
+        artefacts: folder or URL of weights and outputs, such as ``s3://bucket/prefix``; None for
+            UNLEARN_BENCH_ARTEFACTS, else beside the database.
 
     Returns:
         A row for each run, see :func:`load_results`.
@@ -97,7 +100,7 @@ def run(
         model=ModelChoice(model, dict(arguments or {}), Path(pretrained) if pretrained else None),
     )
     choice = with_network(benchmarks, choice)
-    bench = Bench.choose(benchmarks, Store(database_url(benchmarks, db)), choice)
+    bench = Bench.choose(benchmarks, Store(database_url(benchmarks, db), artefacts=artefacts), choice)
     bench, row = with_method(bench, method, preset, options)
     execution = ExecutionConfig(data, download, device, workers, progress, lambda _line: None)
     outcome = make_runs(bench, [Row(method="retrained"), row], execution, wanted=metrics)
@@ -207,7 +210,9 @@ def evaluate(
     return values
 
 
-def load_model(run: str, *, db: str | None = None, config: Path | None = None) -> nn.Module:
+def load_model(
+    run: str, *, db: str | None = None, config: Path | None = None, artefacts: str | None = None
+) -> nn.Module:
     """Returns the network of a recorded run with its weights, on the CPU, in evaluation mode.
 
     Its inputs are images (N, C, H, W), normalised by the mean and deviation of the data set, or of the architecture for
@@ -216,7 +221,7 @@ def load_model(run: str, *, db: str | None = None, config: Path | None = None) -
     Args:
         run: the number of the run, or the beginning of its key.
         db: database URL, see :func:`load_results`.
-        config: path of benchmarks.yaml, see :func:`run`.
+        config, artefacts: see :func:`run`.
 
     Raises:
         StoreError: the database or the run does not exist.
@@ -229,7 +234,7 @@ def load_model(run: str, *, db: str | None = None, config: Path | None = None) -
     from unlearn_bench.running.recorded_models import network_of
     from unlearn_bench.store import Store
 
-    store = Store(database_url(load(config), db), create=False)
+    store = Store(database_url(load(config), db), create=False, artefacts=artefacts)
     return network_of(store.run(str(run)), store)
 
 

@@ -52,8 +52,8 @@ def test_damaged_files_are_never_used_and_made_again(
     for run in bench.store.runs():
         artefact = run.model if folder == "models" else run.outputs
         assert artefact and artefact.file and artefact.file_digest
-        file = bench.store.models_folder.parent / folder / artefact.file
-        assert checkpoints.read(file, artefact.file_digest, torch.device("cpu")) is None
+        kept = bench.store.model_files if folder == "models" else bench.store.output_files
+        assert checkpoints.read(kept, artefact.file, artefact.file_digest, torch.device("cpu")) is None
     again = make_runs(bench, [Row(method="ft"), Row(method="ft_classifier")], execution, with_outputs=True)
     assert again.failures == 0
     assert before.items() <= {run.key: run.values for run in bench.store.runs()}.items()
@@ -110,7 +110,8 @@ def test_a_pickle_in_place_of_a_checkpoint_runs_nothing(
     assert run.model and run.model.file
     file = bench.store.models_folder / run.model.file
     file.write_bytes(pickle.dumps(Malicious(trap)))
-    assert checkpoints.read(file, file_digest(file), torch.device("cpu")) is None  # its SHA-256 forged as well
+    forged = file_digest(file)  # its SHA-256 as well
+    assert checkpoints.read(bench.store.model_files, run.model.file, forged, torch.device("cpu")) is None
     make_runs(bench, [Row(method="ft_classifier")], execution)
     assert not trap.exists()
     assert file.read_bytes()[:1] != b"\x80", "the checkpoint was made again"

@@ -10,6 +10,7 @@ import torch
 from support.benchmark import make_problem
 
 from unlearn_bench.checks.conformance.observation import observe
+from unlearn_bench.core.artefacts import Folder
 from unlearn_bench.core.errors import OptionError
 from unlearn_bench.data import Dataset, ForgetSplit
 from unlearn_bench.data.batches import Normalise
@@ -131,9 +132,9 @@ def test_checkpoints_digests_and_disturbances_know_the_whitening(tmp_path: Path)
     network.prepare(coloured(3))
     digest, filters = weights_digest(network), network.whitening.weight.clone()
     assert digest != unprepared
-    name, file_digest = checkpoints.write(network.state_dict(), tmp_path, "key")
+    name, file_digest = checkpoints.write(network.state_dict(), Folder(tmp_path), "key")
     fresh = network_of(seed=2)
-    assert checkpoints.read_weights(fresh, tmp_path / name, file_digest)
+    assert checkpoints.read_weights(fresh, Folder(tmp_path), name, file_digest)
     assert weights_digest(fresh) == digest
     disturb(fresh, 0)
     assert weights_digest(fresh) != digest

@@ -14,12 +14,13 @@ import torch
 from unlearn_bench.config.benchmarks import Benchmarks
 from unlearn_bench.core import environment
 from unlearn_bench.core import logs as logbook
-from unlearn_bench.core.errors import MissingDatabaseError, UserError
-from unlearn_bench.core.files import is_intact
+from unlearn_bench.core.errors import MissingDatabaseError, StorageError, UserError
 from unlearn_bench.core.progress import Progress
+from unlearn_bench.core.shared_storage import artefacts_at
 from unlearn_bench.data import Location, datasets
 from unlearn_bench.data.loading import load
 from unlearn_bench.store import Store, health
+from unlearn_bench.store.locations import location_of
 from unlearn_bench.training.devices import machine
 
 LEAST_FREE_BYTES = 2 * 2**30  # a table at the paper's scale writes some gigabytes of checkpoints and outputs
@@ -44,7 +45,9 @@ class Finding:
     fix: Callable[[], None] | None = None
 
 
-def examine(benchmarks: Benchmarks, url: str, data: Path, progress: Progress) -> Iterator[Finding]:
+def examine(
+    benchmarks: Benchmarks, url: str, data: Path, progress: Progress, artefacts: str | None = None
+) -> Iterator[Finding]:
     """Yields every finding, those of fast checks first.
 
     Args:
@@ -52,9 +55,14 @@ def examine(benchmarks: Benchmarks, url: str, data: Path, progress: Progress) ->
         url: URL of the database.
         data: folder of data sets.
         progress: called while images are decoded.
+        artefacts: URL or folder of checkpoints and outputs, see :class:`unlearn_bench.store.Store`.
+
+    Raises:
+        OptionError: ``artefacts`` is a URL that cannot be used.
     """
     yield from _environment()
-    yield from database_findings(url)
+    yield from storage_findings(artefacts)
+    yield from database_findings(url, artefacts)
     yield from _data_sets(benchmarks, data, progress)
 
 
@@ -72,10 +80,24 @@ def _environment() -> Iterator[Finding]:
     yield Finding("environment", "ok", f"logs are in {logbook.folder()}")
 
 
-def database_findings(url: str) -> Iterator[Finding]:
+def storage_findings(artefacts: str | None = None) -> Iterator[Finding]:
+    """Yields whether shared storage, if it is used, can be written, read and deleted."""
+    location = location_of(artefacts)
+    files = artefacts_at(location, "models") if location else None
+    if files is None or not files.is_shared:
+        return
+    try:
+        files.check()
+    except StorageError as problem:
+        yield Finding("files", "wrong", str(problem))
+    else:
+        yield Finding("files", "ok", f"{location} can be written, read and deleted")
+
+
+def database_findings(url: str, artefacts: str | None = None) -> Iterator[Finding]:
     """Yields the findings on a database, its files and its disk."""
     try:
-        store = Store(url, create=False)
+        store = Store(url, create=False, artefacts=artefacts)
     except MissingDatabaseError as problem:
         yield Finding("database", "note", str(problem))
         return
@@ -84,6 +106,8 @@ def database_findings(url: str) -> Iterator[Finding]:
         return
     try:
         yield from _record(store)
+    except StorageError as problem:
+        yield Finding("files", "wrong", str(problem))
     except UserError as problem:
         yield Finding("database", "wrong", str(problem), "Restore a backup of it.")
     yield from _disk(store)
@@ -117,31 +141,45 @@ def _disk(store: Store) -> Iterator[Finding]:
 
 def _files(store: Store) -> Iterator[Finding]:
     named = health.artefacts(store)
-    missing = [artefact.file for artefact in named if not artefact.file.is_file()]
-    damaged = [artefact.file for artefact in named if artefact.file.is_file() and not is_intact(*artefact)]
+    stored = {files.path: files.names() for files in (store.model_files, store.output_files)}
+    missing = [artefact for artefact in named if artefact.name not in stored[artefact.files.path]]
+    is_shared = store.model_files.is_shared  # then each SHA-256 is checked when its file is read
+    exist = [] if is_shared else [artefact for artefact in named if artefact.name in stored[artefact.files.path]]
+    damaged = [artefact for artefact in exist if not artefact.files.find(artefact.name, artefact.digest)]
     again = "It is not read; the next command that needs it makes it again."
     in_use = health.is_in_use(store)  # a running process writes a file before the row that names it
     if damaged and in_use:
         yield Finding("files", "note", f"{len(damaged)} files differ from what was written; another process is running")
-    for file in () if in_use else damaged:
-        fix = partial(health.remove_damaged, store, file)
-        yield Finding("files", "wrong", f"{file} differs from what was written", f"{again} --fix deletes it.", fix)
+    for artefact in () if in_use else damaged:
+        fix = partial(health.remove_damaged, store, artefact)
+        yield Finding(
+            "files", "wrong", f"{artefact.location} differs from what was written", f"{again} --fix deletes it.", fix
+        )
     if missing:
         yield Finding("files", "note", f"{len(missing)} of {len(named)} files are missing, and made again when needed")
     if not damaged:
-        yield Finding("files", "ok", f"{len(named) - len(missing)} checkpoints and outputs, all with their SHA-256")
+        where = f" in {store.artefacts}; each SHA-256 is checked when the file is read"
+        how = where if is_shared else ", all with their SHA-256"
+        yield Finding("files", "ok", f"{len(named) - len(missing)} checkpoints and outputs{how}")
     for file in health.half_written(store):
         yield Finding("files", "wrong", f"{file} was not written completely", "--fix deletes it.", file.unlink)
     yield from _trainings(store)
+    yield from _unnamed(store, in_use)
+
+
+def _unnamed(store: Store, in_use: bool) -> Iterator[Finding]:
+    """Yields the files that no row names. They are deleted only where no other database can have them."""
     unnamed = health.unnamed_files(store)
     if unnamed and in_use:
         yield Finding("files", "note", f"{len(unnamed)} files belong to no run; another process is running")
-    elif unnamed and not health.is_alone(store):
-        yield Finding("files", "note", f"{len(unnamed)} files belong to another database in this folder, or to no run")
+    elif unnamed and (store.artefacts or not health.is_alone(store)):
+        where = store.artefacts or "this folder"
+        yield Finding("files", "note", f"{len(unnamed)} files in {where} belong to another database, or to no run")
     else:
-        for file in unnamed:
+        for artefact in unnamed:
             remedy = "No run uses it; --fix deletes it."
-            yield Finding("files", "wrong", f"{file} belongs to no run", remedy, file.unlink)
+            fix = partial(artefact.files.remove, artefact.name)
+            yield Finding("files", "wrong", f"{artefact.location} belongs to no run", remedy, fix)
 
 
 def _trainings(store: Store) -> Iterator[Finding]:

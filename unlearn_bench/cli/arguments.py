@@ -41,6 +41,21 @@ Db = Annotated[
         "--db", help="Database URL; default: UNLEARN_BENCH_DB, else results/runs.sqlite next to benchmarks.yaml."
     ),
 ]
+Artefacts = Annotated[
+    str | None,
+    typer.Option(
+        "--artefacts",
+        help="Folder or URL of weights and outputs, such as s3://bucket/prefix; default: UNLEARN_BENCH_ARTEFACTS, else "
+        "beside the database.",
+    ),
+]
+Keep = Annotated[
+    str,
+    typer.Option(
+        "--keep",
+        help="Checkpoints to keep at the end: all, references (original and retrained models), or none.",
+    ),
+]
 Profile = Annotated[
     str | None,
     typer.Option(

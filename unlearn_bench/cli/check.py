@@ -140,12 +140,13 @@ def _repeats(name: str, entry: Expectation, seed: list[int] | None, update: bool
 def temporary_store(url: str | None) -> Iterator[Store]:
     """Yields the database at a URL; without a URL a new one, deleted afterwards with its checkpoints."""
     from unlearn_bench.store import Store
+    from unlearn_bench.store.locations import BESIDE
 
     if url is not None:
         yield Store(url)
         return
     with tempfile.TemporaryDirectory(prefix="unlearn-bench-check-") as folder:
-        store = Store(f"sqlite:///{Path(folder) / 'runs.sqlite'}")
+        store = Store(f"sqlite:///{Path(folder) / 'runs.sqlite'}", artefacts=BESIDE)
         try:
             yield store
         except KeyboardInterrupt:

@@ -41,6 +41,7 @@ def compare(
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
+    artefacts: arg.Artefacts = None,
 ) -> None:
     """Compare the recorded models of a table with the retrained ones, and print the likeness; trains nothing."""
     from unlearn_bench.cli.terminal import Watch
@@ -51,7 +52,7 @@ def compare(
 
     reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network
+        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network, artefacts
     )
     with Watch() as watch:
         done = compare_models(bench, table, ExecutionConfig(data, download, device, 1, watch, watch.say))

@@ -17,6 +17,7 @@ def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Apply the repairs that lose no data.")] = False,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
     data: arg.Data = None,
 ) -> None:
     """Check the environment, the database, its files and the data sets; exit code 1 if something is wrong."""
@@ -28,7 +29,8 @@ def doctor(
     benchmarks = load_config(config)
     problems = 0
     with Watch() as watch:
-        for finding in examine(benchmarks, database_url(benchmarks, db), data_folder(benchmarks.home, data), watch):
+        folder = data_folder(benchmarks.home, data)
+        for finding in examine(benchmarks, database_url(benchmarks, db), folder, watch, artefacts):
             fixed = False
             if fix and finding.fix is not None:
                 with contextlib.suppress(OSError):  # a file of another user cannot be removed: it still counts

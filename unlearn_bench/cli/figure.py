@@ -51,6 +51,7 @@ def figure(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
 ) -> None:
     """Draw a figure of what the database holds; `reproduce --figure NAME` makes what it needs."""
     from unlearn_bench.report.charts.rendering import check_suffix, save
@@ -62,7 +63,7 @@ def figure(
         raise unknown_name("embedding", embedding, EMBEDDINGS)
     reading, network = Reading(size), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network
+        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network, artefacts
     )
     tables = table or ["3"]
     if name not in OF_TABLES and table:

@@ -63,6 +63,7 @@ def report(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
 ) -> None:
     """Print a table from the database without running anything, or write an HTML page of all results."""
     from unlearn_bench.report.render import FORMATS, format_of, write_file
@@ -79,7 +80,7 @@ def report(
     format = format_of(format, output)
     reading, network = Reading(size), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network
+        config, db, profile, dataset, None, forget, seed, precision, False, options, then, reading, network, artefacts
     )
     if html is not None:
         write_page(bench, table or [], embedding, html)

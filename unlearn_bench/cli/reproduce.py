@@ -38,6 +38,8 @@ def reproduce(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
+    keep: arg.Keep = "all",
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -53,7 +55,7 @@ def reproduce(
         )
     reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, None, forget, seed, precision, True, options, then, reading, network
+        config, db, profile, dataset, None, forget, seed, precision, True, options, then, reading, network, artefacts
     )
     tables = [table] if table else []
     make_and_show(
@@ -67,4 +69,5 @@ def reproduce(
         figure=figure,
         with_outputs=outputs,
         wanted=metric or [],
+        keep=keep,
     )

@@ -36,6 +36,8 @@ def run(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
+    keep: arg.Keep = "all",
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -48,7 +50,20 @@ def run(
 
     reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, scenario, forget, seed, precision, True, options, then, reading, network
+        config,
+        db,
+        profile,
+        dataset,
+        scenario,
+        forget,
+        seed,
+        precision,
+        True,
+        options,
+        then,
+        reading,
+        network,
+        artefacts,
     )
     bench, row = with_method(bench, method, preset, parse_pairs(sets or []))
-    make_and_show(bench, [row], data, download, device, workers, show=[method], wanted=metric or [])
+    make_and_show(bench, [row], data, download, device, workers, show=[method], wanted=metric or [], keep=keep)

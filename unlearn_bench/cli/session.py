@@ -55,6 +55,7 @@ def open_bench(
     then: list[str] | None = None,
     reading: Reading = AS_IT_IS,
     network: Network = OF_PROFILE,
+    artefacts: str | None = None,
 ) -> Bench:
     """Returns the configurations that the options of a command select, with the file and the database.
 
@@ -62,6 +63,7 @@ def open_bench(
         config, db, profile, dataset, scenario, forget, seed, precision, options, then: as on the command line.
         reading: the options ``--size``, ``--layout`` and ``--strict``; a command that only reads has the first alone.
         network: the options that choose the network.
+        artefacts: the option ``--artefacts``.
         create: whether to create a database that does not exist; a command that only reads does not.
 
     Raises:
@@ -91,7 +93,7 @@ def open_bench(
         ),
     )
     choice = with_network(benchmarks, choice)
-    store = Store(database_url(benchmarks, db), create=create)
+    store = Store(database_url(benchmarks, db), create=create, artefacts=artefacts)
     return Bench.choose(benchmarks, store, choice, tuned=read_tuned(options) if options else {})
 
 
@@ -129,11 +131,13 @@ def make_and_show(
     figure: str | None = None,
     with_outputs: bool = False,
     wanted: Sequence[str] = (),
+    keep: str = "all",
 ) -> None:
     """Makes the missing runs, prints the runs of the methods ``show`` and the ``tables``, and exits 1 if a run failed.
 
     With tables or a figure, it makes their rows instead of ``rows``, and ``with_outputs`` those whose outputs are lost.
-    The runs get the metrics ``wanted`` in addition, which become columns of the tables.
+    The runs get the metrics ``wanted`` in addition, which become columns of the tables. ``keep`` is the
+    option ``--keep``.
 
     Raises:
         UserError: a name does not exist, or a metric has no value in the scenario of a table.
@@ -143,8 +147,10 @@ def make_and_show(
     from unlearn_bench.report.listing import list_values
     from unlearn_bench.report.notes import remarks_on, user_options
     from unlearn_bench.report.render import one_line
+    from unlearn_bench.running.keeping import check_keep, remove_unkept
     from unlearn_bench.running.making import ExecutionConfig, make_runs, reproduce
 
+    check_keep(keep)
     bench = bench.with_columns(tables, wanted)
     for name in tables:
         requested(wanted, bench.selection_of(bench.benchmarks.table(name)).experiment.scenario)
@@ -158,10 +164,12 @@ def make_and_show(
             if entries
             else make_runs(bench, rows, execution, wanted=wanted)
         )
+    where = f". Weights and outputs: {bench.store.artefacts}" if bench.store.artefacts else ""
     watch.say(
         f"{len(outcome.made)} of {len(outcome.runs)} runs made in {time.perf_counter() - started:.0f} s, the others "
-        f"were already recorded. Database: {bench.store.shown_url}"
+        f"were already recorded. Database: {bench.store.shown_url}{where}"
     )
+    remove_unkept(bench.store, outcome.runs, keep, outcome.failures, watch.say)
     if show:
         runs = [run for run in bench.recorded(outcome.runs) if run.method in show]
         typer.echo(list_values(runs, bench.store.metrics()))

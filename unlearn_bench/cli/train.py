@@ -25,6 +25,7 @@ def train(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -37,6 +38,17 @@ def train(
     names = ["original"] if dataset is not None and forget is None else ["original", "retrained"]
     reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, scenario, forget, seed, precision, then=then, reading=reading, network=network
+        config,
+        db,
+        profile,
+        dataset,
+        scenario,
+        forget,
+        seed,
+        precision,
+        then=then,
+        reading=reading,
+        network=network,
+        artefacts=artefacts,
     )
     make_and_show(bench, [Row(method=name) for name in names], data, download, device, workers, show=names)

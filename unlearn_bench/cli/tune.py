@@ -55,6 +55,7 @@ def tune(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -73,7 +74,17 @@ def tune(
         raise OptionError("--grid and --trials exclude each other. Give only one of them.")
     reading, network = Reading(size, layout, strict), Network(model, argument, pretrained)
     bench = open_bench(
-        config, db, profile, dataset, scenario, forget, seed, precision, reading=reading, network=network
+        config,
+        db,
+        profile,
+        dataset,
+        scenario,
+        forget,
+        seed,
+        precision,
+        reading=reading,
+        network=network,
+        artefacts=artefacts,
     )
     file = output or _default_file(bench)
     check_writable(file)

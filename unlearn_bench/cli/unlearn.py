@@ -65,6 +65,7 @@ def unlearn(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
     data: arg.Data = None,
     download: arg.Download = False,
     device: arg.Device = "auto",
@@ -101,7 +102,7 @@ def unlearn(
         result = run_unlearn(
             OwnModel(file=model, key=key, architecture=architecture, arguments=described, size=size),
             benchmarks,
-            Store(database_url(benchmarks, db)),
+            Store(database_url(benchmarks, db), artefacts=artefacts),
             choice,
             ExecutionConfig(data, download, device, 1, watch, watch.say),
             method=method,

@@ -19,12 +19,13 @@ def weights(
     plugin: arg.Plugin = None,
     config: arg.Config = None,
     db: arg.Db = None,
+    artefacts: arg.Artefacts = None,
 ) -> None:
     """Write the weights of a recorded run, under the names of its own architecture."""
     from unlearn_bench.models.checkpoints import export
     from unlearn_bench.running.recorded_models import network_of
 
-    store = open_bench(config, db, create=False).store
+    store = open_bench(config, db, create=False, artefacts=artefacts).store
     record = store.run(run)
     export(network_of(record, store).own_state(), output)
     typer.echo(f"Written to {output}: {record.method}, forget {record.forget}, seed {record.seed}")

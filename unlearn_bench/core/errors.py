@@ -72,6 +72,10 @@ class FileError(UserError):
     """A file cannot be written: no space left, or no permission."""
 
 
+class StorageError(UserError):
+    """Shared storage cannot be reached, or does not allow what is needed."""
+
+
 class WorkerError(UserError):
     """A worker process was killed."""
 

@@ -29,7 +29,13 @@ class Layer:
 
 
 LAYERS = (
-    Layer("core", "errors, registry, options, run identity, files, logs: shared by every layer", (), ("yaml",), True),
+    Layer(
+        "core",
+        "errors, registry, options, run identity, files, logs: shared by every layer",
+        (),
+        ("yaml", "fsspec"),
+        True,
+    ),
     Layer("numerics", "pure functions of tensors"),
     Layer("config", "what is measured: benchmarks.yaml and related files, read and validated", (), ("yaml",), True),
     Layer("data", "images: readers, scenarios, mini-batches"),

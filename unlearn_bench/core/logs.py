@@ -18,6 +18,9 @@ KEPT = 20  # number of log files to keep, the newest
 
 NAME = re.compile(r"\d{8}-\d{6}-(\d+)\.log")  # start time of the command, and its process id
 
+# a part of a URL's query, such as password=…, secret_key=…, X-Amz-Signature=…
+SECRET = re.compile(r"([?&][^=&\s]*(?:pass|secret|key|token|sig)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+
 log = logging.getLogger("unlearn_bench")
 
 
@@ -35,7 +38,7 @@ def start(words: list[str]) -> None:
     """Sets up the log of this command. The first line creates the file.
 
     Args:
-        words: the command line; the log omits passwords of database URLs.
+        words: the command line; the log omits passwords in URLs.
     """
     file = folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     handler = _Handler(file, delay=True, encoding="utf-8")
@@ -48,8 +51,8 @@ def start(words: list[str]) -> None:
 
 
 def without_password(word: str) -> str:
-    """Returns a word of a command line, or a message, with ``***`` in place of a database URL's password."""
-    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", word))
+    """Returns a word of a command line, or a message, with ``***`` in place of a password or key in a URL."""
+    return re.sub(SECRET, r"\1***", re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", word))
 
 
 def note(line: str) -> None:

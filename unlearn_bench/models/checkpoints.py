@@ -1,4 +1,4 @@
-"""Tensors on disk: weights and outputs as safetensors files."""
+"""Tensors in files: weights and outputs as safetensors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
-from unlearn_bench.core.files import atomic_write, file_digest, is_intact
+from unlearn_bench.core.artefacts import SUFFIX, Artefacts
+from unlearn_bench.core.files import atomic_write
 
 
-def write(tensors: Mapping[str, Tensor], folder: Path, key: str) -> tuple[str, str]:
-    """Writes the file ``key`` and returns its name and SHA-256. The file is on disk before the function returns.
+def write(tensors: Mapping[str, Tensor], files: Artefacts, key: str) -> tuple[str, str]:
+    """Writes the file ``key`` and returns its name and SHA-256. The file is stored before the function returns.
 
     Raises:
-        FileError: the file cannot be written; an existing file of the same name does not change.
+        FileError, StorageError: the file cannot be written; an existing file of the same name does not change.
     """
-    target = folder / f"{key}.safetensors"
-    with atomic_write(target) as part:
+
+    def fill(part: Path) -> None:
         try:
             save_file({name: value.contiguous() for name, value in tensors.items()}, part)
         except SafetensorError as problem:  # safetensors raises it for errors of the system
             raise OSError(str(problem)) from None
-        digest = file_digest(part)
-    return target.name, digest
+
+    name = f"{key}{SUFFIX}"
+    return name, files.write(name, fill)
 
 
 def export(tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -43,9 +45,14 @@ def export(tensors: Mapping[str, Tensor], file: Path) -> None:
             torch.save(plain, part)
 
 
-def read(file: Path, digest: str, device: torch.device) -> dict[str, Tensor] | None:
-    """Returns the tensors of a file on ``device``; None if it is missing, has another SHA-256 or is not safetensors."""
-    if not is_intact(file, digest):
+def read(files: Artefacts, name: str, digest: str, device: torch.device) -> dict[str, Tensor] | None:
+    """Returns the tensors of a file on ``device``; None if it is missing, has another SHA-256 or is not safetensors.
+
+    Raises:
+        StorageError: shared storage cannot be reached.
+    """
+    file = files.find(name, digest)
+    if file is None:
         return None
     try:
         # copied: the memory of the file may start at any byte, which can change the last bit of a sum
@@ -54,9 +61,9 @@ def read(file: Path, digest: str, device: torch.device) -> dict[str, Tensor] | N
         return None
 
 
-def read_weights(network: nn.Module, file: Path, digest: str) -> bool:
+def read_weights(network: nn.Module, files: Artefacts, name: str, digest: str) -> bool:
     """Loads weights into ``network`` in evaluation mode. Returns whether the file is intact and fits the network."""
-    tensors = read(file, digest, next(network.parameters()).device)
+    tensors = read(files, name, digest, next(network.parameters()).device)
     if tensors is None:
         return False
     try:

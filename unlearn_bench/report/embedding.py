@@ -15,7 +15,6 @@ from safetensors.numpy import load_file
 from unlearn_bench.config.benchmarks import Row
 from unlearn_bench.config.selection import Selection
 from unlearn_bench.core.errors import MissingRunError, OptionError
-from unlearn_bench.core.files import is_intact
 from unlearn_bench.report.notes import remarks_on, user_options
 from unlearn_bench.report.tables import comparable_runs, label_of, runs_of_row
 from unlearn_bench.store import Store
@@ -122,8 +121,8 @@ def _features(name: str, row: Row, selection: Selection, store: Store) -> tuple[
     run = next((run for run in runs.values() if run.status == "done"), None)
     lacking = "run" if run is None else "intact outputs"
     if run is not None and run.outputs is not None:
-        file = store.outputs_folder / run.outputs.file
-        if is_intact(file, run.outputs.file_digest):
+        file = store.output_files.find(run.outputs.file, run.outputs.file_digest)
+        if file is not None:
             try:
                 tensors = load_file(file)
             except SafetensorError:

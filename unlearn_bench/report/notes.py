@@ -9,6 +9,7 @@ from dataclasses import replace
 from unlearn_bench.config.benchmarks import Row
 from unlearn_bench.config.model_choice import OF_PROFILE
 from unlearn_bench.config.selection import Placed, Selection
+from unlearn_bench.core.errors import StorageError
 from unlearn_bench.core.forget_words import THEN
 from unlearn_bench.core.spec import PRETRAINED
 from unlearn_bench.store import Store
@@ -178,6 +179,21 @@ def twins(runs: Sequence[RunRecord], store: Store) -> list[str]:
     return [
         f"{run.method}, forget {run.forget}, seed {run.seed}: the weights are equal to those of {twin.title}."
         for run, twin in twins_of(sorted(runs, key=lambda run: run.id), store)
+    ]
+
+
+def not_stored(run: RunRecord, store: Store) -> list[str]:
+    """Returns a note if the checkpoint of a run is not stored, or cannot be looked up."""
+    if run.model is None or run.model.file is None:
+        return []
+    try:
+        if store.model_files.exists(run.model.file):
+            return []
+    except StorageError as problem:
+        return [str(problem)]
+    return [
+        f"{store.model_files.locate(run.model.file)} does not exist: --keep left the checkpoint out, or it was "
+        "deleted. A run that needs it makes it again."
     ]
 
 

@@ -164,6 +164,7 @@ def make_runs(
     workers = choose_workers(plan.missing, dataset, device, config.workers) if plan.missing else 1
     if plan.missing:
         check_network(selection, dataset, config.say)
+        bench.store.model_files.check()  # before hours of training
     tidy(bench.store)
     bench.store.mark_requested([task.spec.key for task in plan.tasks])
     statuses: list[Status | None] = []

@@ -63,7 +63,7 @@ def recorded_outputs(run: RunRecord, dataset: Dataset, split: ForgetSplit, store
     """
     device = dataset.test.labels.device
     if run.outputs is not None:
-        tensors = checkpoints.read(store.outputs_folder / run.outputs.file, run.outputs.file_digest, device)
+        tensors = checkpoints.read(store.output_files, run.outputs.file, run.outputs.file_digest, device)
         if tensors is not None:
             return arrange(Predictions.from_tensors(tensors), split)
     network = network_of(run, store).to(device)
@@ -108,9 +108,9 @@ def _stored(
     key = digest_of(["outputs", weights, dataset.digest, images, *parts])
     record = store.outputs(key)
     if record is not None:
-        tensors = checkpoints.read(store.outputs_folder / record.file, record.file_digest, dataset.test.labels.device)
+        tensors = checkpoints.read(store.output_files, record.file, record.file_digest, dataset.test.labels.device)
         if tensors is not None:
             return arrange(Predictions.from_tensors(tensors), split), record
     predictions = predict_all(network, dataset.test, split, normalise)
-    file, digest = checkpoints.write(predictions.to_tensors(), store.outputs_folder, key)
+    file, digest = checkpoints.write(predictions.to_tensors(), store.output_files, key)
     return arrange(predictions, split), OutputsRecord(key, file, digest)

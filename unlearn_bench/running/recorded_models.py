@@ -27,7 +27,7 @@ def network_of(run: RunRecord, store: Store) -> Classifier:
     model = run.model
     if model is None or model.file is None or model.file_digest is None:
         raise CheckpointError(f"Run {run.id} ({run.method}) has the status {run.status} and no weights.")
-    if not checkpoints.read_weights(network, store.models_folder / model.file, model.file_digest):
+    if not checkpoints.read_weights(network, store.model_files, model.file, model.file_digest):
         raise CheckpointError(
             f"The weights of run {run.id}, {model.file}, are missing, damaged or of another architecture. Make the run "
             "again: repeat the command that made it."

@@ -11,6 +11,7 @@ import torch
 
 from unlearn_bench.config.pinned import Pinned, PinnedModel, intact_file
 from unlearn_bench.core import environment
+from unlearn_bench.core.artefacts import Folder
 from unlearn_bench.core.errors import CheckpointError, DivergedError, UserError, ViolationError
 from unlearn_bench.core.options import changed
 from unlearn_bench.core.progress import Progress, silent
@@ -152,7 +153,7 @@ class Runner:
         guard.check(network)
         digest = weights_digest(network)
         check_recorded(self.store, task.spec, digest, network.state_dict(), guard.start)
-        file, file_digest = checkpoints.write(network.state_dict(), self.store.models_folder, task.model_key)
+        file, file_digest = checkpoints.write(network.state_dict(), self.store.model_files, task.model_key)
         attempt = self._attempt(task, monitor)
         return network, replace(attempt, file=file, file_digest=file_digest, weights_digest=digest)
 
@@ -161,11 +162,11 @@ class Runner:
     ) -> tuple[Classifier, ModelRecord]:
         """Returns the weights of a pinned reference, with the cost of training them as recorded when they were made."""
         file = intact_file(pinned, model)
-        if not checkpoints.read_weights(network, file, model.file_digest):
+        if not checkpoints.read_weights(network, Folder(file.parent), file.name, model.file_digest):
             raise CheckpointError(f"The pinned reference {file} does not fit the profile's model. Restore the file.")
         if disturbance := task.spec.experiment.disturbance:
             disturb(network, task.spec.derive_seed(f"disturbance {disturbance}"))
-        name, digest = checkpoints.write(network.state_dict(), self.store.models_folder, task.model_key)
+        name, digest = checkpoints.write(network.state_dict(), self.store.model_files, task.model_key)
         weights = weights_digest(network)
         return network, ModelRecord(task.model_key, name, digest, weights, **model.cost)
 
@@ -228,7 +229,7 @@ class Runner:
     def _read(self, network: Classifier, record: ModelRecord) -> bool:
         if record.file is None or record.file_digest is None:
             return False
-        return checkpoints.read_weights(network, self.store.models_folder / record.file, record.file_digest)
+        return checkpoints.read_weights(network, self.store.model_files, record.file, record.file_digest)
 
     def _new_run(
         self,

@@ -129,7 +129,7 @@ def unlearn(
             f"The method {method} ended with the status {unlearned.status}: {unlearned.error}. Nothing was written. "
             "Change its options, such as a smaller --set lr=…."
         )
-    if not checkpoints.read_weights(network, store.models_folder / record.file, record.file_digest):
+    if not checkpoints.read_weights(network, store.model_files, record.file, record.file_digest):
         raise CheckpointError(f"The weights of run {unlearned.id} are damaged. Run the same command again.")
     return Unlearned(runs[first.spec.key], unlearned, network, saved)
 
@@ -197,7 +197,7 @@ def _import_weights(network: Classifier, key: str, store: Store) -> None:
     """Records the user's weights as those of the original model, unless they are there and intact."""
     if key in store.with_weights([key]):
         return
-    file, digest = checkpoints.write(network.state_dict(), store.models_folder, key)
+    file, digest = checkpoints.write(network.state_dict(), store.model_files, key)
     store.record_model(
         ModelRecord(
             key=key,

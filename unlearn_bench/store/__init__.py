@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from unlearn_bench.core.errors import StoreError
-from unlearn_bench.core.files import is_intact
-from unlearn_bench.store.database import Database
+from unlearn_bench.store.locations import LocatedDatabase
 from unlearn_bench.store.records import (
     Counts,
     Curve,
@@ -46,21 +44,8 @@ from unlearn_bench.store.tables import (
 )
 
 
-class Store(Database):
-    """The database of a URL, and the folders of checkpoints and outputs beside it."""
-
-    @property
-    def models_folder(self) -> Path:
-        """Folder of checkpoints: ``models`` beside an SQLite file, else ``results/models`` of the working folder."""
-        return self._beside("models")
-
-    @property
-    def outputs_folder(self) -> Path:
-        """The folder of features and logits, ``outputs`` at the same location. You can delete it to free space."""
-        return self._beside("outputs")
-
-    def _beside(self, name: str) -> Path:
-        return (self.path.parent if self.path else Path("results")) / name
+class Store(LocatedDatabase):
+    """The database of a URL, and the checkpoints and outputs of its runs."""
 
     def finished(self, keys: Sequence[str]) -> dict[str, tuple[str, set[tuple[str, str]]]]:
         """Returns, by key, the status and the recorded (metric, version) pairs of runs that are done or diverged."""
@@ -87,11 +72,7 @@ class Store(Database):
             for chunk in _chunks(keys):
                 query = select(ModelRow.key, ModelRow.file, ModelRow.file_digest).where(ModelRow.key.in_(chunk))
                 rows = session.execute(query).all()
-                intact |= {
-                    key
-                    for key, file, digest in rows
-                    if file and digest and is_intact(self.models_folder / file, digest)
-                }
+                intact |= {key for key, file, digest in rows if file and digest and self.model_files.find(file, digest)}
         return intact
 
     def with_digest(self, digests: Sequence[str]) -> list[Twin]:
@@ -232,7 +213,7 @@ class Store(Database):
             for chunk in _chunks(keys):
                 query = select(RunRow.key, OutputsRow.file, OutputsRow.file_digest).join(OutputsRow)
                 rows = session.execute(query.where(RunRow.key.in_(chunk)))
-                intact |= {key for key, file, digest in rows if is_intact(self.outputs_folder / file, digest)}
+                intact |= {key for key, file, digest in rows if self.output_files.find(file, digest)}
         return intact
 
     def forget_members(self, key: str) -> bytes:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, select, text
 
-from unlearn_bench.core.files import abandoned, is_intact
+from unlearn_bench.core.artefacts import Artefacts
+from unlearn_bench.core.files import abandoned
 from unlearn_bench.core.processes import is_running, this_host
 from unlearn_bench.store import Store
 from unlearn_bench.store.sqlite import MAGIC
@@ -17,10 +18,16 @@ from unlearn_bench.store.trainings import SUFFIX, Header, read_header
 
 
 class Artefact(NamedTuple):
-    """A file that a row names."""
+    """A file that a row names: where it is stored, its name and its SHA-256."""
 
-    file: Path
+    files: Artefacts
+    name: str
     digest: str
+
+    @property
+    def location(self) -> str:
+        """Its path or URL."""
+        return self.files.locate(self.name)
 
 
 def faults(store: Store) -> list[str]:
@@ -45,24 +52,26 @@ def artefacts(store: Store) -> list[Artefact]:
         models = session.execute(select(ModelRow.file, ModelRow.file_digest).where(ModelRow.file.is_not(None))).all()
         outputs = session.execute(select(OutputsRow.file, OutputsRow.file_digest)).all()
     return [
-        Artefact(folder / file, digest)
-        for folder, named in ((store.models_folder, models), (store.outputs_folder, outputs))
+        Artefact(files, file, digest)
+        for files, named in ((store.model_files, models), (store.output_files, outputs))
         for file, digest in named
         if file and digest and Path(file).name == file  # ignore names that leave the folder
     ]
 
 
-def remove_damaged(store: Store, file: Path) -> None:
+def remove_damaged(store: Store, damaged: Artefact) -> None:
     """Deletes a file whose SHA-256 is not the recorded one. Keeps it if another process has written it again."""
-    if not any(is_intact(file, artefact.digest) for artefact in artefacts(store) if artefact.file == file):
-        file.unlink(missing_ok=True)
+    same = [artefact for artefact in artefacts(store) if artefact.location == damaged.location]
+    if not any(artefact.files.find(artefact.name, artefact.digest) for artefact in same):
+        damaged.files.remove(damaged.name)
 
 
-def unnamed_files(store: Store) -> list[Path]:
-    """Returns files beside the database that none of its rows names. They can belong to another database."""
-    named = {artefact.file for artefact in artefacts(store)}
-    folders = (store.models_folder, store.outputs_folder)
-    return [file for folder in folders for file in sorted(folder.glob("*.safetensors")) if file not in named]
+def unnamed_files(store: Store) -> list[Artefact]:
+    """Returns stored files that no row of the database names. They can belong to another database."""
+    named = {artefact.location for artefact in artefacts(store)}
+    places = (store.model_files, store.output_files)
+    found = [Artefact(files, name, "") for files in places for name in sorted(files.names())]
+    return [artefact for artefact in found if artefact.location not in named]
 
 
 class Training(NamedTuple):

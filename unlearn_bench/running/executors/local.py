@@ -165,9 +165,8 @@ def _in_processes(
 ) -> None:
     context = multiprocessing.get_context("spawn")  # torch may hang on its thread pool after a fork
     reports = context.Queue()
-    pool = ProcessPoolExecutor(
-        workers, context, _start_worker, (schedule.store.url, dataset, str(device), reports, plugin_files())
-    )
+    places = (schedule.store.url, schedule.store.artefacts)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (places, dataset, str(device), reports, plugin_files()))
     running: dict[Future[tuple[Status, str | None]], Task] = {}
     last_look = -WAIT_SECONDS
     try:
@@ -228,7 +227,9 @@ def _relay(reports: Any, progress: Progress, say: Callable[[str], None]) -> None
 _worker: dict[str, Any] = {}  # in a worker process: its runner, and the queue for its reports
 
 
-def _start_worker(url: str, dataset: Dataset, device: str, reports: Any, plugins: Mapping[Path, str]) -> None:
+def _start_worker(
+    places: tuple[str, str], dataset: Dataset, device: str, reports: Any, plugins: Mapping[Path, str]
+) -> None:
     for kind in (signal.SIGINT, signal.SIGTERM):  # a worker ends silently; the parent prints the message
         signal.signal(kind, signal.SIG_DFL)
     warnings.simplefilter("ignore", PluginWarning)  # the parent has shown it
@@ -238,7 +239,9 @@ def _start_worker(url: str, dataset: Dataset, device: str, reports: Any, plugins
     try:
         for file, digest in plugins.items():
             load_plugin(file, digest)
-        _worker["runner"] = Runner(Store(url, create=False), dataset, choose_device(device))
+        url, artefacts = places
+        store = Store(url, create=False, artefacts=artefacts)
+        _worker["runner"] = Runner(store, dataset, choose_device(device))
     except Exception as problem:  # raised by the first task: the pool would say only that a worker is broken
         _worker["problem"] = problem
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from unlearn_bench.config.pinned import Pinned
+from unlearn_bench.core import artefact_cache
 from unlearn_bench.data import Dataset
 from unlearn_bench.data.cache import folder as cache_folder
 from unlearn_bench.store import Store
@@ -13,7 +14,8 @@ from unlearn_bench.store import Store
 
 def forbidden_paths(store: Store, dataset: Dataset, pinned: Pinned | None = None) -> tuple[Path, ...]:
     """Returns files, and folders whose files are all forbidden."""
-    paths = [store.models_folder, store.outputs_folder, cache_folder(), *map(Path, dataset.paths)]
+    paths = [store.models_folder, store.outputs_folder, artefact_cache.folder(), cache_folder()]
+    paths += map(Path, dataset.paths)
     paths += [pinned.folder] if pinned is not None else []
     if store.path is not None:
         paths.append(store.path)

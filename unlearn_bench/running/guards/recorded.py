@@ -37,7 +37,7 @@ def check_recorded(store: Store, spec: RunSpec, digest: str, state: State, start
         if model.file is None or model.file_digest is None:
             continue
         device = next(iter(state.values())).device
-        other = checkpoints.read(store.models_folder / model.file, model.file_digest, device)
+        other = checkpoints.read(store.model_files, model.file, model.file_digest, device)
         if other is None or {n: v.shape for n, v in other.items()} != {n: v.shape for n, v in state.items()}:
             continue
         names = [name for name, value in state.items() if torch.is_floating_point(value)]
