@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +14,7 @@ from support.command import command
 
 from unlearn_bench.core.errors import OptionError, StoreError
 from unlearn_bench.report.bench import Bench
-from unlearn_bench.store import Store
+from unlearn_bench.store import Store, health
 from unlearn_bench.store.mlflow import send_to_mlflow
 
 FOREIGN = {  # as other programs make them
@@ -143,3 +145,24 @@ def test_the_uri_that_the_sentence_gives_works(bench: Bench, home: Path, monkeyp
     uri = str(caught.value).split("--uri ")[1]
     for sent in (1, 0):
         assert send_to_mlflow(bench.store.runs(), uri, "mine", lambda *_step: None) == sent
+
+
+def test_a_second_look_at_a_database_keeps_the_locks_of_the_first(bench: Bench) -> None:
+    """Otherwise another process takes itself for the last one, and deletes the log that this process writes to."""
+    first = bench.store
+    assert first.path
+    first.record(new_run(bench, "ft", "1", (0.5, 80.0)))
+    second = Store(first.url)
+    second.record(new_run(bench, "ft", "3", (0.5, 80.0)))
+    health.is_alone(second)
+    other = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT key FROM runs').fetchall(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", other, str(first.path)], check=True)
+    assert first.path.with_name("runs.sqlite-wal").exists()
+    first.record(new_run(bench, "muda", "1", (0.5, 80.0)))
+    counted = (
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM runs').fetchone()[0])"
+    )
+    seen = subprocess.run([sys.executable, "-c", counted, str(first.path)], check=True, capture_output=True, text=True)
+    assert int(seen.stdout) == 3

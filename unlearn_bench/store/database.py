@@ -58,6 +58,8 @@ class Database:
                     schema.create(connection)
             schema.bring_up(self._engine, self._writer, self.path, self.shown_url)
             self._file = _identity(self.path) if self.path else None
+            if self._file is not None and self.path is not None:
+                sqlite.mark_in_use(self.path)
         except (ArgumentError, NoSuchModuleError, ValueError, TypeError):  # TypeError: a wrong port or option
             raise StoreError(
                 f"'{without_password(url)}' is not a database URL. Give --db a URL such as sqlite:///results/runs.sqlite."

@@ -104,7 +104,9 @@ def is_alone(store: Store) -> bool:
     if store.path is None:
         return False
     siblings = (file for file in store.path.parent.iterdir() if file.is_file() and file.suffix != ".bak")
-    return not any(_is_sqlite(file) for file in siblings if file.resolve() != store.path.resolve())
+    own = {store.path.name, *(f"{store.path.name}-{part}" for part in ("wal", "shm", "journal"))}
+    others = (file for file in siblings if file.name not in own and file.resolve() != store.path.resolve())
+    return not any(_is_sqlite(file) for file in others)
 
 
 def _is_sqlite(file: Path) -> bool:

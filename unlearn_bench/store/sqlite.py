@@ -24,6 +24,21 @@ REASONS = {  # what SQLite says, and what it means for a user
 }
 
 
+# databases that this process has opened, by path, device and inode. It never opens their files itself: when it closes
+# one, POSIX releases the locks of all its connections, and another process then deletes the log that they write to
+_in_use: set[tuple[Path, int, int]] = set()
+
+
+def mark_in_use(path: Path) -> None:
+    """Notes that this process has connections to a database."""
+    _in_use.add(_identity(path))
+
+
+def _identity(path: Path) -> tuple[Path, int, int]:
+    state = path.stat()
+    return path.resolve(), state.st_dev, state.st_ino
+
+
 def check_path(path: Path, create: bool) -> None:
     """Checks the path of a database and, with ``create``, that it can be written; creates a missing folder then.
 
@@ -55,6 +70,8 @@ def check_path(path: Path, create: bool) -> None:
 def _may_be_database(path: Path) -> bool:
     """Returns whether a file is empty or starts as an SQLite file does; SQLite overwrites files of a few bytes."""
     try:
+        if _identity(path) in _in_use:
+            return True
         with path.open("rb") as stream:
             return stream.read(len(MAGIC)) in (b"", MAGIC)
     except OSError:  # SQLite says why it cannot be read
