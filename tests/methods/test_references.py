@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.naive_steps import NaiveSgd, naive_copy, negative_log_likelihood, probabilities, samples_of
 from torch import Tensor, nn
 
 from unlearn_bench.core.errors import DataError
@@ -25,36 +26,6 @@ from unlearn_bench.models import Classifier, build
 from unlearn_bench.training.loop import make_optimizer, training_mode
 
 WHOLE = 24  # images of D_f and of D'_r each: one batch is an epoch, and its order changes nothing
-Loss = Callable[[nn.Module, Tensor, int], Tensor]  # of one sample
-
-
-class NaiveSgd:
-    """SGD with momentum and weight decay, a sample at a time: v ← m·v + g + w·θ, θ ← θ − lr·v."""
-
-    def __init__(self, network: nn.Module, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
-        self.network, self.lr, self.momentum, self.weight_decay = network, lr, momentum, weight_decay
-        self.velocity = [torch.zeros_like(parameter) for parameter in network.parameters()]
-
-    def step(self, images: Images, problem: UnlearningProblem, loss: Loss) -> None:
-        parameters = list(self.network.parameters())
-        gradient = [torch.zeros_like(parameter) for parameter in parameters]
-        for pixels, label in zip(images.pixels, images.labels.tolist(), strict=True):
-            value = loss(self.network, problem.normalise(pixels[None]).double(), label)
-            for total, part in zip(gradient, torch.autograd.grad(value, parameters), strict=True):
-                total.add_(part / len(images))
-        with torch.no_grad():
-            for parameter, velocity, g in zip(parameters, self.velocity, gradient, strict=True):
-                velocity.mul_(self.momentum).add_(g + self.weight_decay * parameter)
-                parameter.sub_(self.lr * velocity)
-
-
-def naive_copy(problem: UnlearningProblem) -> Classifier:
-    return copy.deepcopy(problem.original).double().requires_grad_(True)
-
-
-def negative_log_likelihood(network: nn.Module, x: Tensor, label: int) -> Tensor:
-    z = network(x)[0]
-    return torch.log(torch.exp(z).sum()) - z[label]
 
 
 def assert_close(ours: nn.Module, theirs: nn.Module) -> None:
@@ -67,8 +38,8 @@ def test_neggrad_ft_equals_alternating_steps(problem: UnlearningProblem) -> None
     naive = naive_copy(problem)
     sgd = NaiveSgd(naive, lr=0.02, weight_decay=0.01)
     for _ in range(2):
-        sgd.step(problem.forget, problem, lambda *sample: -negative_log_likelihood(*sample))
-        sgd.step(problem.retain, problem, negative_log_likelihood)
+        sgd.step(samples_of(problem, problem.forget), lambda *sample: -negative_log_likelihood(*sample))
+        sgd.step(samples_of(problem, problem.retain), negative_log_likelihood)
     assert_close(ours, naive)
 
 
@@ -91,20 +62,15 @@ def test_scrub_equals_its_algorithm_by_loops(problem: UnlearningProblem, tempera
     student = naive_copy(problem)
 
     def divergence(network: nn.Module, x: Tensor) -> Tensor:
-        def softened(z: Tensor) -> list[Tensor]:
-            powers = [torch.exp(part / temperature) for part in z]
-            return [power / sum(powers) for power in powers]
-
-        t, s = softened(teacher(x)[0].detach()), softened(network(x)[0])
+        t, s = probabilities(teacher(x)[0].detach(), temperature), probabilities(network(x)[0], temperature)
         return temperature**2 * sum(p * torch.log(p / q) for p, q in zip(t, s, strict=True))
 
     sgd = NaiveSgd(student, **options)
     for epoch in range(3):
         if epoch < 2:
-            sgd.step(problem.forget, problem, lambda network, x, _: -divergence(network, x))
+            sgd.step(samples_of(problem, problem.forget), lambda network, x, _: -divergence(network, x))
         sgd.step(
-            problem.retain,
-            problem,
+            samples_of(problem, problem.retain),
             lambda network, x, y: gamma * negative_log_likelihood(network, x, y) + alpha * divergence(network, x),
         )
     assert_close(ours, student)
