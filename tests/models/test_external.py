@@ -96,7 +96,8 @@ def test_every_method_runs_on_every_family(family: str, name: str, digits: Datas
         normalise=Normalise(*start.statistics(digits.mean, digits.std)),
     )
     before = {key: value.clone() for key, value in start.state_dict().items()}
-    after = method.unlearn(problem, short_options(method)).state_dict()
+    few = {"images": 1} if name == "ntk" else {}  # it keeps a derivative of each logit to each of 11 million weights
+    after = method.unlearn(problem, short_options(method, **few)).state_dict()
     assert after.keys() == before.keys()
     assert all(bool(value.isfinite().all()) for value in after.values())
     assert moved_outside(method.trains, start, before, after) == ""
