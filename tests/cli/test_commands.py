@@ -73,6 +73,7 @@ BAD = {
     "database": (("report", "--table", "3", "--db", "nonsense"), "'nonsense' is not a database URL."),
     "config": (("train", "--config", "none.yaml"), "There is no file none.yaml."),
     "format": (("report", "--table", "3", "--format", "word"), "No format named 'word'."),
+    "artefacts": (("show", "1", "--artefacts", "memory://x"), "is memory of this command, which loses the weights"),
     "kind": (("list", "method"), "No kind named 'method'. Did you mean 'methods'?"),
     "usage": (("run",), "Missing option '--method'"),
 }

@@ -174,6 +174,12 @@ def test_urls_that_cannot_be_used_and_folders(tmp_path: Path, monkeypatch: pytes
         artefacts_at("nope://bucket", "models")
     with pytest.raises(OptionError, match="is not a URL for artefacts"):
         artefacts_at("simplecache::s3://bucket", "models")
+    with pytest.raises(OptionError, match="'s3:bucket/prefix' is neither a URL nor a folder"):
+        artefacts_at("s3:bucket/prefix", "models")
+    (tmp_path / "file").touch()
+    for place in (str(tmp_path / "file"), (tmp_path / "file").as_uri()):
+        with pytest.raises(OptionError, match="file, which is not a folder"):
+            artefacts_at(place, "models")
     for place in (str(tmp_path), tmp_path.as_uri()):
         folder = artefacts_at(place, "models")
         assert isinstance(folder, Folder) and folder.path == tmp_path / "models"

@@ -88,21 +88,32 @@ def test_a_metric_in_which_retrained_models_agree_has_a_step_as_unit(bench: Benc
     chosen = Bench.choose(bench.benchmarks, bench.store, Choice(seeds=(0, 1), forget=("1",)))
     entry = chosen.benchmarks.table("3")
     board = leaderboard([("3", entry, chosen.placed(entry))], chosen.store)
-    assert "All retrained models agree in DA; its gap is in units of 0.01." in board.notes
+    assert "All retrained models have the same DA, so its unit is 0.01." in board.notes
     (ft,) = [standing for standing in board.methods if standing.label == "FT"]
     assert ft.largest == ("DA", pytest.approx(10.0))
     assert ft.cost is None
 
 
+def test_a_seed_given_twice_counts_once_and_one_block_has_a_figure(filled: Bench) -> None:
+    seeds = ["--seed", "0", "--seed", "0", "--seed", "1"]
+    shown = command("report", "--table", "3", "--leaderboard", *seeds)
+    assert (shown.returncode, "over 2 blocks (table 3, seeds 0, 1)" in shown.stdout) == (0, True), shown.stderr
+    assert "have the seeds 0, 1, 2." in shown.stdout
+    drawn = command("figure", "ranks", "--table", "3", "--forget", "1", "--output", "one.png")
+    assert drawn.returncode == 0, drawn.stderr
+
+
 def test_a_method_needs_all_its_runs(filled: Bench) -> None:
-    with pytest.raises(MissingRunError, match=r"No method has all its runs in Table 3\. Make them with: .*--table 3"):
+    with pytest.raises(
+        MissingRunError, match=r"No method has all its runs in Table 3\. Make them with: .*--table 3 .*--seed 3$"
+    ):
         board_of(filled, (0, 1, 2, 3))
 
 
 def test_tables_of_one_experiment_do_not_count_twice(filled: Bench) -> None:
     entry = filled.benchmarks.table("3")
     both = replace(filled, benchmarks=filled.benchmarks.model_copy(update={"tables": {"3": entry, "4": entry}}))
-    with pytest.raises(OptionError, match="Tables 3 and 4 measure the same experiment"):
+    with pytest.raises(OptionError, match="Tables 3 and 4 contain the same runs"):
         board_of(both, (0, 1, 2), "3", "4")
 
 
@@ -179,7 +190,9 @@ def test_the_leaderboard_as_typed(filled: Bench) -> None:
     assert "MUDA" in (filled.store.models_folder.parent.parent / "ranks.svg").read_text()
     for words, says in (
         (["report", "--table", "3", "--leaderboard", "--classes"], "exclude each other"),
-        (["report", "--leaderboard"], "Give --table once"),
+        (["report", "--leaderboard"], "Give --table, also repeatedly"),
+        (["report", "--table", "3", "--leaderboard", "--output", "x.csv"], "ends in .txt or .md"),
+        (["figure", "rank", "--table", "3", "--output", "a.png"], "No figure named 'rank'"),
         (["figure", "gaps", "--table", "3", "--table", "3", "--output", "a.png"], "Give --table once"),
     ):
         refused = command(*words)

@@ -67,6 +67,7 @@ def figure(
     )
     tables = table or ["3"]
     if name not in OF_TABLES and table:
+        bench.benchmarks.figure(name)
         raise OptionError(
             f"--table {table[0]} is of the figures gaps and ranks, and the figure is {name}. Leave one of them out."
         )

@@ -76,7 +76,8 @@ def report(
     if html is not None and (chosen or output is not None or format is not None):
         raise OptionError(f"--html writes a page with every view. Leave out --format, --output, {VIEWS}.")
     if html is None and not (leaderboard and table) and len(table or ()) != 1:
-        raise OptionError(f"report prints one table, got {len(table or ())}. Give --table once, or --html FILE.")
+        how = "Give --table, also repeatedly." if leaderboard else "Give --table once, or --html FILE."
+        raise OptionError(f"report prints one table, got {len(table or ())}. {how}")
     format = format_of(format, output)
     reading, network = Reading(size), Network(model, argument, pretrained)
     bench = open_bench(

@@ -77,6 +77,7 @@ def open_bench(
     from unlearn_bench.report.bench import Bench
     from unlearn_bench.running.network_choice import with_network
     from unlearn_bench.store import Store
+    from unlearn_bench.store.locations import location_of
 
     benchmarks = _with_plugins(load_config(config), dataset)
     arguments = parse_pairs(network.arguments or (), "--argument", "width=8")
@@ -93,6 +94,12 @@ def open_bench(
         ),
     )
     choice = with_network(benchmarks, choice)
+    place = location_of(artefacts)
+    if place.startswith("memory:"):
+        raise OptionError(
+            f"The artefacts' URL {place} is memory of this command, which loses the weights when it ends. Give a URL "
+            "such as s3://bucket/prefix, or a folder."
+        )
     store = Store(database_url(benchmarks, db), create=create, artefacts=artefacts)
     return Bench.choose(benchmarks, store, choice, tuned=read_tuned(options) if options else {})
 

@@ -175,7 +175,7 @@ def select(
         experiment=experiment,
         source=source,
         forget=tuple(choice.forget) or tuple(forget_sets),
-        seeds=tuple(choice.seeds) or tuple(profile.seeds),
+        seeds=tuple(dict.fromkeys(choice.seeds or profile.seeds)),
         options=dict(profile.options),
         user_options=choice.words,
         dataset_label=benchmarks.label_of(experiment.dataset),

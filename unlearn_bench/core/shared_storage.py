@@ -41,19 +41,30 @@ def artefacts_at(location: str, kind: str) -> Artefacts:
     """Returns the artefacts of a kind, such as ``models``, at a URL or in a folder.
 
     Raises:
-        OptionError: the URL contains credentials or a query, its kind of storage is unknown, or a package is missing.
+        OptionError: the URL contains credentials or a query, its kind of storage is unknown, a package is missing, or
+            the folder is a file.
     """
     protocol, separator, rest = location.partition("://")
     if not separator:
-        return Folder(Path(location).expanduser() / kind)
+        if re.match(r"[a-z][a-z0-9]+:", location):
+            raise OptionError(
+                f"'{location}' is neither a URL nor a folder. Give one such as s3://bucket/prefix, or a folder."
+            )
+        return _folder(Path(location).expanduser(), kind)
     _check_plain(protocol, rest)
     if protocol in LOCAL:
         from fsspec.implementations.local import LocalFileSystem
 
-        return Folder(Path(LocalFileSystem._strip_protocol(location)) / kind)
+        return _folder(Path(LocalFileSystem._strip_protocol(location)), kind)
     _check_known(location, protocol)
     artefact_cache.limit_bytes()
     return SharedFolder(location, kind)
+
+
+def _folder(path: Path, kind: str) -> Folder:
+    if path.exists() and not path.is_dir():
+        raise OptionError(f"The artefacts cannot be in {path}, which is not a folder. Give a folder, or a URL.")
+    return Folder(path / kind)
 
 
 def _check_plain(protocol: str, rest: str) -> None:

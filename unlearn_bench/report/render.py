@@ -161,7 +161,10 @@ def with_notes(
     """
     kinds = {"text": "simple", "markdown": "github"}
     if format not in kinds:
-        raise OptionError(f"--format is '{format}', expected text or markdown for this report.")
+        raise OptionError(
+            f"--format is '{format}', expected text or markdown for this report. Give --format "
+            "markdown, or an --output that ends in .txt or .md."
+        )
     if format == "markdown":
         cells = [[_markdown(cell) for cell in row] for row in body]
         text = tabulate(cells, [_markdown(cell) for cell in header], tablefmt="github", disable_numparse=True)

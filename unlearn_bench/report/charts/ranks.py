@@ -10,7 +10,7 @@ from unlearn_bench.report.leaderboard.standings import Leaderboard
 from unlearn_bench.report.page.content import Chart
 
 ROW_HEIGHT, LABEL_LIMIT = 12, 110  # points
-BAR = {"type": "rule", "strokeWidth": 1.2, "color": {"expr": "mark_half"}, "tooltip": None}
+BAR = {"type": "rule", "strokeWidth": 1.2, "color": {"expr": "mark_half"}, "tooltip": None, "clip": True}
 POINT = {"type": "point", "filled": True, "size": 26, "color": {"expr": "mark_color"}}
 
 
@@ -19,7 +19,7 @@ def rank_panels(board: Leaderboard) -> Panels:
 
     Two methods whose bars do not overlap differ significantly (Nemenyi's test), as in the diagram of Demšar 2006.
     """
-    half = (board.ranking.critical or 0) / 2
+    half = (board.ranking.critical or 0) / 2 if board.ranking.decides else 0
     points = [
         {
             "Method": each.label,
@@ -35,7 +35,8 @@ def rank_panels(board: Leaderboard) -> Panels:
     left = min(max(map(text_width, names)), LABEL_LIMIT) + 6
     axis = {"grid": True, "domain": False, "ticks": False, "labelLimit": left - 6, "labelPadding": 5}
     y: dict[str, Any] = {"field": "Method", "type": "nominal", "scale": {"domain": names}, "title": None, "axis": axis}
-    x = {"field": "rank", "type": "quantitative", "scale": {"zero": False}, "title": "mean rank; 1 is nearest"}
+    scale = {"domain": [0.5, len(names) + 0.5], "nice": False}
+    x = {"field": "rank", "type": "quantitative", "scale": scale, "title": "1: nearest to retrained in every block"}
     bars = {**x, "field": "low"}
     layers: list[dict[str, Any]] = [
         {"mark": POINT, "encoding": {"x": x, "y": y, "tooltip": tips("Method", "Mean rank", "Mean gap")}}
@@ -49,5 +50,7 @@ def rank_panels(board: Leaderboard) -> Panels:
         "layer": layers,
     }
     alt = f"Mean rank of {len(names)} methods; the best is {names[0]}."
-    key = (KeyEntry("one critical difference: bars that do not overlap differ", (BAR,)),) if half else ()
-    return Panels((Chart("Mean rank", alt, spec),), key, left)
+    key = [KeyEntry("mean rank", (POINT,))]
+    if half:
+        key.append(KeyEntry("one critical difference: bars that do not overlap differ", (BAR,)))
+    return Panels((Chart("Mean rank", alt, spec),), tuple(key), left)

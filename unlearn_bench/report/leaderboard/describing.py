@@ -8,11 +8,11 @@ from unlearn_bench.report.ties import LEVEL
 HEADER = ["Method", "Mean rank", "Mean gap", "95 % interval", "Largest gap", "Acc(D_r)", "Cost", "Front"]
 LEGEND = (
     "Mean gap: |mean − mean of the retrained models|, divided by the typical difference of two retrained models with "
-    "different seeds, then averaged over the metrics and the blocks. For Retrained: each seed compared with the "
-    "others; a method with this gap is as near as another retraining. The interval is Student's t over seeds. Largest "
-    "gap: the metric with the largest gap, in the same unit. Acc(D_r): difference from the retrained model on retained "
-    "test images, in points. Cost: images passed forward and backward, relative to retraining. Front: +, if no other "
-    "method is at least as good in mean gap, Acc(D_r) and cost."
+    "different seeds, then averaged over the metrics and the blocks. Row Retrained: how far the retrained models of a "
+    "seed are from those of all other seeds. 95 % interval: Student's t over seeds, without that of the unit. "
+    "Largest gap: the metric with the largest gap, in the same unit. Acc(D_r): difference from the retrained models on "
+    "retained test images, in points. Cost: images passed forward and backward, relative to retraining. Front: + if no "
+    "other method is at least as good in all three of mean gap, Acc(D_r) and cost."
 )
 MARKS = "*: the best mean rank; =: not significantly worse."
 

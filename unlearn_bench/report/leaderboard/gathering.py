@@ -21,6 +21,7 @@ from unlearn_bench.store import Store
 from unlearn_bench.store.records import MetricRecord, RunRecord
 
 STEP = {"%": 1.0, "": 0.01}  # the unit of a metric in which all retrained models agree, by the unit of the metric
+ORIGINAL = "original"
 KEPT = ("acc_retain", "acc_clean")  # the accuracy on retained test images, by scenario
 
 Placed = Sequence[tuple[PlacedRow, Selection]]
@@ -44,10 +45,7 @@ def leaderboard(tables: Sequence[tuple[str, TableEntry, Placed]], store: Store) 
     common = [label for label in parts[0].rows if all(label in part.rows for part in parts)]
     own = [label for label in common if not parts[0].rows[label].is_reference]
     if not own:
-        raise MissingRunError(
-            f"No method has all its runs in {_named([name for name, _, _ in tables])}. Make them with: unlearn-bench "
-            f"reproduce --table {tables[0][0]}{words_of(tables[0][2][0][1])}"
-        )
+        raise MissingRunError(_no_method(tables))
     standings = {label: _joined([part.rows[label] for part in parts], many=len(parts) > 1) for label in common}
     ranking = rank({label: standings[label].by_block for label in own})
     ordered = [label for label in common if label not in own] + sorted(own, key=lambda label: ranking.means[label])
@@ -66,6 +64,19 @@ class _Part:
     notes: tuple[str, ...]
 
 
+def _no_method(tables: Sequence[tuple[str, TableEntry, Placed]]) -> str:
+    """Returns a sentence on tables in which no method has all its runs."""
+    named = _named([name for name, _, _ in tables])
+    name, entry, placed = tables[0]
+    if all(row.method in (ORIGINAL, RETRAINED) for row in entry.full_rows):
+        return f"{named} has no method to rank. Give another table."
+    seeds = "".join(f" --seed {seed}" for seed in placed[0][1].seeds)
+    return (
+        f"No method has all its runs in {named}. Make them with: unlearn-bench reproduce --table {name}"
+        f"{words_of(placed[0][1])}{seeds}"
+    )
+
+
 def _parts(tables: Sequence[tuple[str, TableEntry, Placed]], store: Store) -> list[_Part]:
     seen: dict[str, str] = {}
     parts = []
@@ -74,7 +85,7 @@ def _parts(tables: Sequence[tuple[str, TableEntry, Placed]], store: Store) -> li
             key = selection.experiment.key
             if key in seen:
                 raise OptionError(
-                    f"{_named(list(dict.fromkeys([seen[key], name])))} measure the same experiment, whose runs would "
+                    f"{_named(list(dict.fromkeys([seen[key], name])))} contain the same runs, which would "
                     "count twice. Give only one of these tables."
                 )
             seen[key] = name
@@ -85,16 +96,16 @@ def _parts(tables: Sequence[tuple[str, TableEntry, Placed]], store: Store) -> li
 def _part(name: str, entry: TableEntry, selection: Selection, rows: Sequence[PlacedRow], store: Store) -> _Part:
     methods, metrics = store.methods(), store.metrics()
     recorded = comparable_runs(selection.experiment.key, store)
-    retrained = retrained_values(recorded, selection)
-    words = words_of(selection)
-    units, notes = {}, []
+    retrained = _complete(retrained_values(recorded, selection), selection)
+    notes, guesses = [_measured(name, selection, retrained)], []
+    units: dict[str, float] = {}
     for metric in entry.metrics:
-        typical = noise_floor(retrained, metric, selection.forget, words).typical
+        typical = noise_floor(retrained, metric, selection.forget, words_of(selection)).typical
         unit = metrics[metric].unit if metric in metrics else ""
         units[metric] = typical or STEP.get(unit, STEP[""])
         if not typical:
             step = f"{units[metric]:g} {unit}".strip()
-            notes.append(f"All retrained models agree in {_label(metrics, metric)}; its gap is in units of {step}.")
+            notes.append(f"All retrained models have the same {_label(metrics, metric)}, so its unit is {step}.")
     reference = list(runs_of_row(recorded, PlacedRow(method=RETRAINED), selection).values())
     measured = _Measured(name, selection, units, retrained, _cost(reference), len(selection.seeds) > 1)
     found: dict[str, Standing] = {}
@@ -106,9 +117,30 @@ def _part(name: str, entry: TableEntry, selection: Selection, rows: Sequence[Pla
         label = _unique(label_of(row, methods), found)
         readable = [metric for metric in units if can_compare(metric, runs) and can_compare(metric, reference)]
         if len(readable) < sum(can_compare(metric, ()) for metric in units):
-            notes.append(f"{label}: without MIA, whose attack is no better than guessing.")
+            guesses.append(label)
         found[label] = measured.standing(label, is_reference, row.method == RETRAINED, runs, readable, metrics)
+    if guesses:
+        notes.append(
+            f"MIA is left out of the mean gap of {', '.join(guesses)}: the attack on these models only guesses."
+        )
     return _Part(found, tuple(notes))
+
+
+def _complete(retrained: Values, selection: Selection) -> Values:
+    """Returns the values of the seeds that have all forget sets, of which alone the noise floor is computed."""
+    seeds = {seed for _, seed in retrained}
+    whole = {seed for seed in seeds if all((forget, seed) in retrained for forget in selection.forget)}
+    return {pair: values for pair, values in retrained.items() if pair[1] in whole}
+
+
+def _measured(name: str, selection: Selection, retrained: Values) -> str:
+    """Returns a sentence on what a table measures, and on the retrained models that its gaps refer to."""
+    experiment = selection.experiment
+    return (
+        f"Table {name}: {experiment.dataset}, scenario {experiment.scenario}, profile {selection.profile}; forget sets "
+        f"{', '.join(selection.forget)}; seeds {_listed(selection.seeds)}. The retrained models of mean and unit "
+        f"have the seeds {_listed(sorted({seed for _, seed in retrained}))}."
+    )
 
 
 @dataclass(frozen=True)
@@ -194,6 +226,10 @@ def _cost(runs: Sequence[RunRecord]) -> float | None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if len(known) == len(values) else None
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _label(metrics: Mapping[str, MetricRecord], name: str) -> str:
