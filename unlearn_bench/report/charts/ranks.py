@@ -10,7 +10,7 @@ from unlearn_bench.report.leaderboard.standings import Leaderboard
 from unlearn_bench.report.page.content import Chart
 
 ROW_HEIGHT, LABEL_LIMIT = 12, 110  # points
-BAR = {"type": "rule", "strokeWidth": 1.2, "color": {"expr": "mark_half"}, "tooltip": None, "clip": True}
+BAR = {"type": "rule", "strokeWidth": 1.2, "color": {"expr": "mark_half"}, "tooltip": None}
 POINT = {"type": "point", "filled": True, "size": 26, "color": {"expr": "mark_color"}}
 
 
@@ -42,7 +42,7 @@ def rank_panels(board: Leaderboard) -> Panels:
         {"mark": POINT, "encoding": {"x": x, "y": y, "tooltip": tips("Method", "Mean rank", "Mean gap")}}
     ]
     if half:
-        layers.insert(0, {"mark": BAR, "encoding": {"x": bars, "x2": {"field": "high"}, "y": y}})
+        layers.insert(0, {"mark": {**BAR, "clip": True}, "encoding": {"x": bars, "x2": {"field": "high"}, "y": y}})
     spec = {
         "data": {"values": points},
         "width": round(COLUMN - MARGINS - left - 7, 2),
