@@ -17,7 +17,6 @@ from unlearn_bench.data import Images
 from unlearn_bench.methods import UnlearningProblem, method
 from unlearn_bench.methods.hyperparameters import BatchSize, LearningRate
 from unlearn_bench.models import Classifier
-from unlearn_bench.models.outputs import Outputs
 from unlearn_bench.training.loop import Loss, make_optimizer, scheduled
 from unlearn_bench.training.nearest_class import class_means, nearest_other_class
 
@@ -98,17 +97,12 @@ def duck(
             problem.train_epoch(network, retain, optimizer, loss=loss)
             problem.monitor.add_samples((len(retain) - 1) * len(x_f))
         schedule.step()
-        if problem.forget_classes and accuracy(problem.predict(network, problem.forget)) < TARGET_ACCURACY:
+        if problem.forget_classes and problem.predict(network, problem.forget).accuracy < TARGET_ACCURACY:
             break
     if refine:
         x_f, target = next(iter(forget))
         _refine(problem, network, len(forget), x_f, step_loss(x_f, target, (FINAL_SHARE * lambda_forget, 1.0)))
     return network
-
-
-def accuracy(outputs: Outputs) -> float:
-    """Returns the share of samples whose largest logit is that of their label."""
-    return float((outputs.logits.argmax(dim=1) == outputs.labels).double().mean())
 
 
 def _aimed(problem: UnlearningProblem, means: Tensor) -> UnlearningProblem:

@@ -102,5 +102,4 @@ def noisy_targets(logits: Tensor, is_forget: Tensor, temperature: float, generat
 
 
 def _rounded_accuracy(problem: UnlearningProblem, network: Classifier) -> float:
-    outputs = problem.predict(network, problem.forget)
-    return round(float((outputs.logits.argmax(dim=1) == outputs.labels).double().mean()), 2)
+    return round(problem.predict(network, problem.forget).accuracy, 2)

@@ -106,14 +106,9 @@ def scar(
                 problem.monitor.plan(1)
                 problem.monitor.add_samples(len(x_f) if number else 0)  # drawn once, passed at each step
                 problem.train_epoch(network, [batch], optimizer, loss=step_loss(x_f, target_f))
-                if epoch >= FIRST_STOP and accuracy(problem.predict(network, problem.forget)) < TARGET_ACCURACY:
+                if epoch >= FIRST_STOP and problem.predict(network, problem.forget).accuracy < TARGET_ACCURACY:
                     return network
     return network
-
-
-def accuracy(outputs: Outputs) -> float:
-    """Returns the share of samples whose largest logit is that of their label."""
-    return float((outputs.logits.argmax(dim=1) == outputs.labels).double().mean())
 
 
 def distil(

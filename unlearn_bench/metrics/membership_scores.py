@@ -6,6 +6,8 @@ Every attack has the members, the non-members and the equal weights of :func:`un
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -22,18 +24,17 @@ SCORES_SOURCE = "Song and Mittal 2021, Systematic evaluation of privacy risks, U
 
 Array = npt.NDArray[np.float64]
 
+score_attack = partial(metric, bounds=(0, 1), better="near retrained", on_request=True)
 
-@metric(
+
+@score_attack(
     label="MIA (confidence)",
-    bounds=(0, 1),
-    better="near retrained",
     source=SCORES_SOURCE,
     shows="How many forgotten samples have the probability of their label that training samples have.",
     hides="Everything before the last layer: a bias on the forgotten classes (bias_cheat) brings the value to 0, and "
     "another temperature (calibration) moves it. Nothing says whether the attack is better than guessing.",
     without_reference="For whole classes a retrained model is near 0, since it never predicts them; for other forget "
     "sets it is near the attack's share on test images.",
-    on_request=True,
 )
 def mia_confidence(outputs: ModelOutputs) -> float:
     """Share of D_f that an attack on the probability p_y of the label classifies as members.
@@ -50,16 +51,13 @@ def mia_confidence(outputs: ModelOutputs) -> float:
     return decide(outputs, label_confidence).forget
 
 
-@metric(
+@score_attack(
     label="MIA (entropy)",
-    bounds=(0, 1),
-    better="near retrained",
     source=SCORES_SOURCE,
     shows="How many forgotten samples have the entropy of outputs that training samples have.",
     hides="Whether the certain prediction is the label. A temperature alone (calibration) moves the value, and so does "
     "a bias (bias_cheat).",
     without_reference="0 is not the aim: retrained models are certain of unseen samples too.",
-    on_request=True,
 )
 def mia_entropy(outputs: ModelOutputs) -> float:
     """Share of D_f that an attack on the entropy −Σ p log p of the output classifies as members.
@@ -75,15 +73,12 @@ def mia_entropy(outputs: ModelOutputs) -> float:
     return decide(outputs, entropy).forget
 
 
-@metric(
+@score_attack(
     label="MIA (modified entropy)",
-    bounds=(0, 1),
-    better="near retrained",
     source=SCORES_SOURCE,
     shows="How many forgotten samples have the modified entropy of training samples: certain and correct.",
     hides="Everything before the last layer: a bias on the forgotten classes (bias_cheat) brings the value to 0.",
     without_reference="For whole classes a retrained model is near 0, since it never predicts them.",
-    on_request=True,
 )
 def mia_modified_entropy(outputs: ModelOutputs) -> float:
     """Share of D_f that an attack on the modified entropy classifies as members.
@@ -101,16 +96,13 @@ def mia_modified_entropy(outputs: ModelOutputs) -> float:
     return decide(outputs, modified_entropy).forget
 
 
-@metric(
+@score_attack(
     label="MIA (loss)",
-    bounds=(0, 1),
-    better="near retrained",
     source="Yeom et al. 2018, Privacy risk in machine learning, CSF",
     shows="How many forgotten samples have the loss of training samples.",
     hides="Differences between small losses where a few are huge: under bias_cheat, the test images of the forgotten "
     "class have a loss of 1e9, which determines the scale of the attack.",
     without_reference="For whole classes a retrained model is near 0, since its loss on them is high.",
-    on_request=True,
 )
 def mia_loss(outputs: ModelOutputs) -> float:
     """Share of D_f that an attack on the cross-entropy −log p_y classifies as members.
@@ -127,16 +119,13 @@ def mia_loss(outputs: ModelOutputs) -> float:
     return decide(outputs, loss).forget
 
 
-@metric(
+@score_attack(
     label="MIA (correctness)",
-    bounds=(0, 1),
-    better="near retrained",
     source="Yeom et al. 2018, Privacy risk in machine learning, CSF; the gap attack",
     shows="Whether correct predictions, which are more frequent in training, make forgotten samples look like members.",
     hides="Everything but the predicted class: the value is the accuracy on D_f if the model is more accurate on D_r "
     "than on test images, and 0 if it is equally accurate. bias_cheat brings it to 0.",
     without_reference="For whole classes a retrained model is at 0, since it never predicts them.",
-    on_request=True,
 )
 def mia_correctness(outputs: ModelOutputs) -> float:
     """Share of D_f that an attack on the correctness of the prediction, 0 or 1, classifies as members.
@@ -150,17 +139,14 @@ def mia_correctness(outputs: ModelOutputs) -> float:
     return decide(outputs, correctness).forget
 
 
-@metric(
+@score_attack(
     label="MIA (SVC, confidence)",
-    bounds=(0, 1),
-    better="near retrained",
     source=SVC_SOURCE,
     shows="What the attack of much unlearning code says of the forgotten samples: how many have a probability of their "
     "label that is more frequent among training samples.",
     hides="Everything before the last layer, as mia_confidence. Its scale is that of probabilities: differences above "
     "0.99 are too small for the kernel, so that it often calls all certain samples members.",
     without_reference="For whole classes a retrained model is near 0, since it never predicts them.",
-    on_request=True,
 )
 def mia_svc_confidence(outputs: ModelOutputs) -> float:
     """Share of D_f that a support vector machine on p_y classifies as members: RBF kernel, C = 3, γ = 1, as in SalUn.
@@ -238,7 +224,7 @@ def correctness(outputs: Outputs) -> Array:
         >>> correctness(part)
         array([1.])
     """
-    return _array((outputs.logits.argmax(dim=1) == outputs.labels).double())
+    return _array(outputs.correct.double())
 
 
 def modified_entropy(outputs: Outputs) -> Array:

@@ -36,6 +36,16 @@ class Outputs:
         """Number of images."""
         return len(self.labels)
 
+    @property
+    def correct(self) -> Tensor:
+        """Whether the largest logit of each image is that of its label, (N,) bool."""
+        return self.logits.argmax(dim=1) == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images whose largest logit is that of their label, 0 to 1."""
+        return float(self.correct.double().mean())
+
     def where(self, mask: Tensor) -> Outputs:
         """Returns the outputs at which ``mask``, (N,) bool, is true."""
         mask = mask.to(self.labels.device)

@@ -88,7 +88,7 @@ def tow(outputs: ModelOutputs, retrained: ModelOutputs) -> float:
     )
     product = 1.0
     for ours, theirs in pairs:
-        product *= 1 - abs(_accuracy(ours) - _accuracy(theirs))
+        product *= 1 - abs(ours.accuracy - theirs.accuracy)
     return product
 
 
@@ -119,10 +119,6 @@ def tv_predictions(outputs: ModelOutputs, retrained: ModelOutputs) -> float:
 
 def _agreement(ours: Outputs, theirs: Outputs) -> float:
     return 100 * float((ours.logits.argmax(dim=1) == theirs.logits.argmax(dim=1)).double().mean())
-
-
-def _accuracy(part: Outputs) -> float:
-    return float((part.logits.argmax(dim=1) == part.labels).double().mean())
 
 
 def _shares(part: Outputs, classes: int) -> Tensor:
