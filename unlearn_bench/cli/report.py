@@ -107,9 +107,7 @@ def _view(bench: Bench, tables: list[str], format: str, view: str) -> str:
     from unlearn_bench.report.render import against_paper, with_notes
 
     if view == "leaderboard":
-        entries = [(name, bench.benchmarks.table(name)) for name in dict.fromkeys(tables)]
-        board = build([(name, entry, bench.placed(entry)) for name, entry in entries], bench.store)
-        return with_notes(*describe(board), format)
+        return with_notes(*describe(build(bench.placed_tables(tables), bench.store)), format)
     (table,) = tables
     if view == "paper":
         return against_paper(bench.table(table), format)

@@ -77,6 +77,15 @@ class Bench:
         groups = [(self.as_recorded(selection), rows) for selection, rows in by_selection(placed)]
         return [(row, selection) for selection, rows in groups for row in rows]
 
+    def placed_tables(self, names: Sequence[str]) -> list[tuple[str, TableEntry, list[tuple[PlacedRow, Selection]]]]:
+        """Returns name, entry and placed rows of tables, each table once.
+
+        Raises:
+            UnknownNameError: benchmarks.yaml has no such table.
+        """
+        entries = [(name, self.benchmarks.table(name)) for name in dict.fromkeys(names)]
+        return [(name, entry, self.placed(entry)) for name, entry in entries]
+
     def requested_rows(self, entry: Measured) -> list[tuple[PlacedRow, Selection]]:
         """Returns the rows of a table or figure, each with its configurations in the user's spelling."""
         rows = entry.rows_at(self.selection_of(entry).profile)

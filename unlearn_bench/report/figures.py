@@ -68,8 +68,7 @@ def ranks_of(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
     Raises:
         UnknownNameError, MissingRunError, OptionError: see :func:`unlearn_bench.report.leaderboard.leaderboard`.
     """
-    entries = [(name, bench.benchmarks.table(name)) for name in dict.fromkeys(names)]
-    placed = [(name, entry, bench.placed(entry)) for name, entry in entries]
+    placed = bench.placed_tables(names)
     board = leaderboard(placed, bench.store)
     measured = "; ".join(f"table {name}: {_measured(rows)}" for name, _, rows in placed)
     return on_paper(f"Mean ranks, {measured}", rank_panels(board), notes_of(board))

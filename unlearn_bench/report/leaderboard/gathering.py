@@ -15,6 +15,7 @@ from unlearn_bench.report.floor import noise_floor, retrained_values, values_of
 from unlearn_bench.report.leaderboard.ranks import rank
 from unlearn_bench.report.leaderboard.standings import FORGET_SET, Leaderboard, Standing
 from unlearn_bench.report.notes import Configuration, words_of
+from unlearn_bench.report.page.content import Cost, cost_of
 from unlearn_bench.report.tables import RETRAINED, by_selection, comparable_runs, label_of, runs_of_row
 from unlearn_bench.report.ties import Values
 from unlearn_bench.store import Store
@@ -97,7 +98,7 @@ def _part(name: str, entry: TableEntry, selection: Selection, rows: Sequence[Pla
     methods, metrics = store.methods(), store.metrics()
     recorded = comparable_runs(selection.experiment.key, store)
     retrained = _complete(retrained_values(recorded, selection), selection)
-    notes, guesses = [_measured(name, selection, retrained)], []
+    notes, guesses = [_heading(name, selection, retrained)], []
     units: dict[str, float] = {}
     for metric in entry.metrics:
         typical = noise_floor(retrained, metric, selection.forget, words_of(selection)).typical
@@ -107,7 +108,7 @@ def _part(name: str, entry: TableEntry, selection: Selection, rows: Sequence[Pla
             step = f"{units[metric]:g} {unit}".strip()
             notes.append(f"All retrained models have the same {_label(metrics, metric)}, so its unit is {step}.")
     reference = list(runs_of_row(recorded, PlacedRow(method=RETRAINED), selection).values())
-    measured = _Measured(name, selection, units, retrained, _cost(reference), len(selection.seeds) > 1)
+    measured = _Measured(name, selection, units, retrained, cost_of(reference), len(selection.seeds) > 1)
     found: dict[str, Standing] = {}
     for row in rows:
         runs = list(runs_of_row(recorded, row, selection).values())
@@ -133,7 +134,7 @@ def _complete(retrained: Values, selection: Selection) -> Values:
     return {pair: values for pair, values in retrained.items() if pair[1] in whole}
 
 
-def _measured(name: str, selection: Selection, retrained: Values) -> str:
+def _heading(name: str, selection: Selection, retrained: Values) -> str:
     """Returns a sentence on what a table measures, and on the retrained models that its gaps refer to."""
     experiment = selection.experiment
     return (
@@ -151,7 +152,7 @@ class _Measured:
     selection: Selection
     units: Mapping[str, float]
     retrained: Values
-    retrained_cost: float | None
+    retrained_cost: Cost | None
     by_seeds: bool
 
     def standing(
@@ -175,7 +176,7 @@ class _Measured:
         by_block = {name: statistics.fmean(abs(by_metric[metric][name]) for metric in readable) for name in blocks}
         largest = max(readable, key=lambda metric: abs(statistics.fmean(by_metric[metric].values())))
         kept = next((metric for metric in KEPT if metric in self.units), None)
-        seeds, cost = self.selection.seeds, _cost(runs)
+        seeds, cost = self.selection.seeds, cost_of(runs)
         return Standing(
             label,
             is_reference,
@@ -185,7 +186,9 @@ class _Measured:
             else {seeds[0]: statistics.fmean(by_block.values())},
             (_label(metrics, largest), abs(statistics.fmean(by_metric[largest].values()))),
             None if kept is None else statistics.fmean(by_metric[kept].values()) * self.units[kept],
-            None if cost is None or not self.retrained_cost else cost / self.retrained_cost,
+            cost.images / self.retrained_cost.images
+            if cost and self.retrained_cost and self.retrained_cost.images
+            else None,
         )
 
     def _difference(self, values: Values, metric: str, block: Sequence[Configuration], is_retrained: bool) -> float:
@@ -215,12 +218,6 @@ def _joined(standings: Sequence[Standing], *, many: bool) -> Standing:
         kept=_mean([each.kept for each in standings]),
         cost=_mean([each.cost for each in standings]),
     )
-
-
-def _cost(runs: Sequence[RunRecord]) -> float | None:
-    """Returns the mean number of images that a run passed forward and backward; None without a record of it."""
-    images = [run.model.forward_images + run.model.backward_images for run in runs if run.model is not None]
-    return statistics.fmean(images) if images else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -121,7 +121,7 @@ def row_views(table: Table, placed: Sequence[tuple[Row, Selection]], store: Stor
             options=_pairs(runs[0].options) if runs else "",
             by=_by(runs),
             command=_command(row, selection, cells.is_reference),
-            cost=_cost(runs),
+            cost=cost_of(runs),
         )
         for cells, (row, selection, runs) in zip(table.rows, groups, strict=True)
     )
@@ -150,7 +150,8 @@ def _by(runs: Sequence[RunRecord]) -> str:
     return f"version {', '.join(versions)}" if versions else ""
 
 
-def _cost(runs: Sequence[RunRecord]) -> Cost | None:
+def cost_of(runs: Sequence[RunRecord]) -> Cost | None:
+    """Returns the mean cost of the done runs; None without a record of it."""
     models = [run.model for run in runs if run.status == "done" and run.model is not None]
     if not models:
         return None
